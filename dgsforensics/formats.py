@@ -1,0 +1,198 @@
+"""What the bytes of a file are: its kind, its frames, whether it breaks off. No decoder is started.
+
+Only headers and tables are read, and every walk through them is bounded.
+"""
+
+import logging
+import struct
+from collections.abc import Iterator
+from itertools import islice
+
+HEAD = 4096
+"""Bytes from the start of a file that `sniff` needs."""
+
+_MAX_DIRECTORIES = 1000
+"""Directories of a TIFF that are looked at to see whether it is whole."""
+_MAX_GIF_BLOCKS = 1 << 22
+"""Enough for 1 GiB of full blocks; a file of tiny ones must not keep us counting for minutes."""
+RAW_KINDS = {"CR2", "CR3", "DNG", "RAF", "ORF", "RW2", "RAW"}
+"""RAW stands for the TIFF-based ones that only their cameras tell apart: NEF, ARW, PEF, ..."""
+UNREAD_KINDS = {"JXL": "JPEG XL", "JPEG2000": "JPEG 2000", "PSD": "a Photoshop document"}
+_SIGNATURES = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"FUJIFILMCCD-RAW", "RAF"),
+    (b"IIRO", "ORF"),
+    (b"IIRS", "ORF"),
+    (b"MMOR", "ORF"),
+    (b"IIU\x00", "RW2"),
+    (b"8BPS", "PSD"),
+    (b"\xff\x0a", "JXL"),
+    (b"\x00\x00\x00\x0cJXL \r\n", "JXL"),
+    (b"\x00\x00\x00\x0cjP  \r\n", "JPEG2000"),
+    (b"\xff\x4f\xff\x51", "JPEG2000"),
+)
+_OTHERS = (
+    (b"%PDF", "a PDF document"),
+    (b"%!PS", "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript"),
+    (b"PK\x03\x04", "a ZIP archive or office document"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"\x00\x00\x01\x00", "an icon"),
+    (b"\x1a\x45\xdf\xa3", "a Matroska or WebM video"),
+    (b"RIFF", "a sound or video"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+)
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+_BMP_HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}
+_PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 262, 330, 50706
+"""Tags of TIFF."""
+_CFA, _LINEAR_RAW = 32803, 34892
+"""Values of PhotometricInterpretation that only undeveloped sensor data has."""
+
+_OUT_OF_BOUNDS = (struct.error, IndexError, OverflowError)
+"""What reading at an offset beyond the bytes ends with."""
+
+_log = logging.getLogger(__name__)
+
+
+def sniff(head: bytes) -> str | None:
+    """The kind of picture the bytes begin as, also a kind that is not read; None for no picture.
+
+    Any length will do; with `HEAD` bytes or more the kind is right but for rare TIFF-based RAW.
+    """
+    for signature, kind in _SIGNATURES:
+        if head.startswith(signature):
+            return kind
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+        return "BMP"
+    if head[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):
+        return _tiff_kind(head)
+    if head[4:8] == b"ftyp":
+        length = min(max(int.from_bytes(head[:4], "big"), 16), HEAD)
+        brands = {head[8:12], *(head[at : at + 4] for at in range(16, length, 4))}
+        if brands & {b"avif", b"avis"}:
+            return "AVIF"
+        if brands & _HEIC_BRANDS or head[8:12] in (b"mif1", b"msf1"):
+            return "HEIC"
+        if head[8:12] == b"crx ":
+            return "CR3"
+    return None
+
+
+def gif_frames(data: bytes) -> Iterator[int]:
+    """Offset of each frame; IndexError where the file breaks off."""
+    at = 13 + _colour_table(data[10])
+    blocks = 0
+    while at < len(data):
+        if data[at] == 0x21:  # extension: label, then blocks
+            at += 2
+        elif data[at] == 0x2C:  # frame: place, flags, colours, code size, then blocks
+            yield at
+            at += 11 + _colour_table(data[at + 9])
+        else:
+            return
+        while size := data[at]:
+            at += size + 1
+            blocks += 1
+            if blocks > _MAX_GIF_BLOCKS:
+                raise IndexError("more blocks than are worth counting")
+        at += 1
+
+
+def _colour_table(flags: int) -> int:
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _tiff_layout(data: bytes) -> tuple[str, str, str, int]:
+    """Byte order, codes of a count and of a pointer, bytes of an entry: classic or BigTIFF."""
+    order = "<" if data[:2] == b"II" else ">"
+    return (order, "Q", "Q", 20) if 0x2B in data[2:4] else (order, "H", "I", 12)
+
+
+def tiff_directories(data: bytes) -> Iterator[int]:
+    """Offset of each directory in the chain, each once; an error where the chain breaks off."""
+    order, count_code, pointer, entry = _tiff_layout(data)
+    (at,) = struct.unpack_from(order + pointer, data, 8 if pointer == "Q" else 4)
+    seen = set()
+    while at and at not in seen:
+        seen.add(at)
+        (count,) = struct.unpack_from(order + count_code, data, at)
+        yield at
+        end = at + struct.calcsize(count_code) + count * entry
+        (at,) = struct.unpack_from(order + pointer, data, end)
+
+
+def _tiff_tag(data: bytes, at: int, wanted: int) -> tuple[int, ...]:
+    """The first eight integers of one tag in the directory at an offset; empty without it."""
+    order, count_code, pointer, entry = _tiff_layout(data)
+    (entries,) = struct.unpack_from(order + count_code, data, at)
+    at += struct.calcsize(count_code)
+    for place in range(at, at + entry * min(entries, 512), entry):
+        tag, kind, count = struct.unpack_from(order + "HH" + pointer, data, place)
+        if tag == wanted:
+            code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(kind, "B")
+            value = place + 4 + struct.calcsize(pointer)
+            if struct.calcsize(code) * count > struct.calcsize(pointer):
+                (value,) = struct.unpack_from(order + pointer, data, value)
+            return struct.unpack_from(f"{order}{min(count, 8)}{code}", data, value)
+    return ()
+
+
+def _tiff_kind(head: bytes) -> str:
+    """TIFF, or the RAW format built on it: those hold sensor data in the first directories."""
+    if head[8:10] == b"CR":
+        return "CR2"
+    try:
+        first = next(tiff_directories(head))
+        if _tiff_tag(head, first, _DNG_VERSION):
+            return "DNG"
+        for at in (first, *_tiff_tag(head, first, _SUB_IFDS)):
+            if {_CFA, _LINEAR_RAW} & {*_tiff_tag(head, at, _PHOTOMETRIC)}:
+                return "RAW"
+    except (StopIteration, *_OUT_OF_BOUNDS):
+        _log.debug("the TIFF directories lie beyond the bytes at hand")
+    return "TIFF"
+
+
+def describe(head: bytes) -> str:
+    """What bytes that are no picture look like, for people."""
+    for signature, name in _OTHERS:
+        if head.startswith(signature):
+            return name
+    if head[4:8] == b"ftyp":
+        return "a video"
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start[:4] == b"<svg" or (start[:5] == b"<?xml" and b"<svg" in start):
+        return "an SVG drawing"
+    if b"\x00" not in head and sum(byte < 32 for byte in head.translate(None, b"\t\n\f\r")) == 0:
+        return "text"
+    return "unknown data"
+
+
+def ends_early(kind: str | None, data: bytes) -> bool:
+    """Whether a file is shorter than its own tables say, where the decoder does not tell."""
+    if kind == "WEBP":
+        return 8 + int.from_bytes(data[4:8], "little") > len(data)
+    if kind == "TIFF":
+        try:
+            return not all(
+                at < len(data) for at in islice(tiff_directories(data), _MAX_DIRECTORIES)
+            )
+        except _OUT_OF_BOUNDS:
+            return True
+    at = 0
+    while kind in ("AVIF", "HEIC") and at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        if size < 8:
+            return False
+        at += size
+    return at > len(data)
