@@ -1,0 +1,308 @@
+"""The case file: one SQLite database per scanned root, holding what was seen, where, and its score.
+
+Everything hangs on the sha256 of a file's bytes, so a renamed or copied image keeps its row. Only
+the logit is stored: it is what the weights said about those bytes and never changes, while the
+probability and the verdict follow from the calibration and the threshold in force when they are
+shown, so a new threshold needs no new scan. Failures are stored to be reported, never to skip a
+file: limits and extras may have changed by the next scan.
+
+A batch that `Scan.record` returned from survives the death of the process (WAL with
+synchronous=NORMAL; after a power cut the last batches may be missing, the file is whole).
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import platformdirs
+
+from dgsforensics.errors import UsageError
+from dgsforensics.records import Failure, FileFacts, Known, Prediction, Status
+from dgsforensics.schema import connect, explained, immediate
+
+log = logging.getLogger(__name__)
+
+_PAGE = 1000
+"""Rows read at a time by `Case.rows`: no lock and no read transaction outlives a page."""
+_RENAME_CANDIDATES = 64
+"""Earlier places looked at for one new path; without it 50,000 copies of one image cost n² stats.
+When a vanished place is not among them its row just stays behind with its old scan."""
+
+_ADD_IMAGE = """INSERT INTO image VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (sha256) DO UPDATE SET
+    size = coalesce(excluded.size, size), format = coalesce(excluded.format, format),
+    width = coalesce(excluded.width, width), height = coalesce(excluded.height, height),
+    frames = coalesce(excluded.frames, frames)"""
+# Of two scans that run at once the later one wins, here and in `Scan._locate`.
+_ADD_PREDICTION = """INSERT INTO prediction VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (sha256, model_sha256, preprocessing) DO UPDATE SET
+    logit = excluded.logit, note = excluded.note, scan_id = excluded.scan_id
+    WHERE excluded.scan_id >= scan_id"""
+_KNOWN = """SELECT i.sha256, i.size, i.format, i.width, i.height, i.frames, p.logit, p.note
+    FROM prediction p JOIN image i USING (sha256)
+    WHERE p.sha256 = ? AND p.model_sha256 = ? AND p.preprocessing = ? AND p.scan_id < ?"""
+_ROWS = f"""SELECT l.sha256, coalesce(i.size, l.size), coalesce(i.format, l.format), i.width,
+    i.height, i.frames, l.path, l.status, coalesce(l.reason, p.note), p.logit,
+    coalesce(p.scan_id < l.scan_id, 0), l.position
+    FROM location l JOIN scan s ON s.id = l.scan_id LEFT JOIN image i ON i.sha256 = l.sha256
+    LEFT JOIN prediction p ON l.status = '{Status.SCORED}' AND p.sha256 = l.sha256
+        AND p.model_sha256 = s.model_sha256 AND p.preprocessing = s.preprocessing
+    WHERE l.scan_id = ? AND l.position > ? ORDER BY l.position LIMIT {_PAGE}"""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSettings:
+    """What decides the scores of a scan, and what a report must state."""
+
+    tool_version: str
+    model: str
+    model_sha256: str
+    preprocessing: str
+    """Opaque: a score is used again only under an equal key."""
+    threshold: float
+    """The probability in [0, 1] from which an image is flagged."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Anything else worth keeping, as JSON allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanInfo:
+    """A scan as stored."""
+
+    id: int
+    started: datetime
+    finished: datetime | None
+    """None while it runs, and for good if it was interrupted."""
+    settings: ScanSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One file of a scan as stored."""
+
+    path: Path
+    """Absolute."""
+    facts: FileFacts
+    status: Status
+    reason: str | None
+    logit: float | None
+    """None unless `status` is `scored`."""
+    cached: bool
+
+
+def default_case_path(paths: Sequence[Path]) -> Path:
+    """Where the case file of these scan arguments lives, in the user's data folder.
+
+    The root is the deepest folder that holds all of them; a file counts as its own folder.
+    Raises `UsageError` without paths and for paths that share no folder (two drives).
+    """
+    if not paths:
+        raise UsageError("there is nothing to scan", "name a folder or some images")
+    places = [os.path.abspath(path) for path in paths]
+    try:
+        root = os.path.commonpath(
+            [place if os.path.isdir(place) else os.path.dirname(place) for place in places]
+        )
+    except ValueError as error:
+        raise UsageError(
+            "the paths are on different drives", "scan each drive by itself, or name a case file"
+        ) from error
+    slug = re.sub(r"\W+", "-", os.path.basename(root).lower()).strip("-")[:40] or "case"
+    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
+    return platformdirs.user_data_path("dgsforensics") / "cases" / f"{slug}-{digest}.sqlite3"
+
+
+class Case:
+    """An open case file; every method may be called from any thread and raises `CaseError`."""
+
+    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+        """Use `Case.open`."""
+        self.path = path
+        self._db = db
+        # One connection for all threads: SQLite would serialise the writes anyway.
+        self._lock = threading.Lock()
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[Self]:
+        """Open the case file, or create it and its folders.
+
+        Raises `CaseError` for a place that cannot be written and for a file that is not a case
+        file, is damaged or has a newer schema; such a file is left as it was.
+        """
+        path = Path(os.path.abspath(path))
+        case = cls(path, connect(path))
+        try:
+            yield case
+        finally:
+            with case._lock:
+                case._db.close()
+
+    def begin_scan(self, settings: ScanSettings) -> "Scan":
+        """Start a scan; it counts as interrupted until `Scan.finish`."""
+        tool, model = _text(settings.tool_version), _text(settings.model)
+        key = _text(settings.model_sha256), _text(settings.preprocessing)
+        options = json.dumps(dict(settings.options), sort_keys=True)
+        with self._transaction() as db:
+            cursor = db.execute(
+                "INSERT INTO scan VALUES (NULL, ?, NULL, ?, ?, ?, ?, ?, ?)",
+                (_now(), tool, model, *key, settings.threshold, options),
+            )
+            assert cursor.lastrowid is not None  # it is None only before an INSERT
+            return Scan(self, cursor.lastrowid, settings)
+
+    def last_scan(self) -> ScanInfo | None:
+        """The scan begun last, finished or not; None in a new case file."""
+        with self._reading() as db:
+            row = db.execute(
+                "SELECT id, started, finished, settings, tool_version, model, model_sha256,"
+                " preprocessing, threshold FROM scan ORDER BY id DESC LIMIT 1"
+            ).fetchone()
+        if row is None:
+            return None
+        scan_id, started, finished, options, *decisive = row
+        decisive.append(json.loads(options))
+        return ScanInfo(
+            id=scan_id,
+            started=datetime.fromisoformat(started),
+            finished=None if finished is None else datetime.fromisoformat(finished),
+            settings=ScanSettings(*decisive),
+        )
+
+    def rows(self, scan_id: int | None = None) -> Iterator[Row]:
+        """The files of a scan in the order they were recorded; by default of the last scan.
+
+        A file that a later scan saw again belongs to that one, so earlier scans have gaps.
+        """
+        if scan_id is None:
+            last = self.last_scan()
+            if last is None:
+                return
+            scan_id = last.id
+        after = -1
+        while True:
+            with self._reading() as db:
+                page = db.execute(_ROWS, (scan_id, after)).fetchall()
+            if not page:
+                return
+            for *facts, path, status, reason, logit, cached, after in page:  # noqa: B007
+                where = Path(os.fsdecode(path))
+                known = FileFacts(*facts)
+                yield Row(where, known, Status(status), reason, logit, bool(cached))
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, explained(self.path):
+            yield self._db
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._reading() as db, immediate(db):
+            yield db
+
+
+class Scan:
+    """A running scan; made by `Case.begin_scan`."""
+
+    def __init__(self, case: Case, scan_id: int, settings: ScanSettings) -> None:
+        """Use `Case.begin_scan`."""
+        self.id = scan_id
+        self._case = case
+        self._model_sha256 = _text(settings.model_sha256)
+        self._preprocessing = _text(settings.preprocessing)
+        self._position = 0
+
+    def known(self, sha256: str) -> Known | None:
+        """The score of these bytes by the same model and preprocessing, from an earlier scan.
+
+        Finished or interrupted is the same. This scan's own rows do not count: whether the second
+        of two equal files is `cached` must not depend on how far the writer has got.
+        """
+        key = (sha256, self._model_sha256, self._preprocessing, self.id)
+        with self._case._reading() as db:
+            row = db.execute(_KNOWN, key).fetchone()
+        return None if row is None else Known(FileFacts(*row[:6]), row[6], row[7])
+
+    def record(self, rows: Iterable[Prediction | Failure]) -> None:
+        """Commit a batch, all or nothing; calls in scan order make `Case.rows` come in that order.
+
+        A cached prediction changes only where its content was last seen. Paths are kept absolute.
+        Raises ValueError for a prediction without a sha256 or by another model.
+        """
+        batch = list(rows)  # a generator must not do its work while others wait for the lock
+        for row in batch:
+            if isinstance(row, Prediction):
+                if row.facts.sha256 is None:
+                    raise ValueError(f"{row.path}: a prediction needs the sha256 of its file")
+                if _text(row.model_sha256) != self._model_sha256:
+                    raise ValueError(f"{row.path}: scored by another model than this scan's")
+        with self._case._transaction() as db:
+            for position, row in enumerate(batch, start=self._position):
+                self._add(db, row, position)
+        self._position += len(batch)
+
+    def finish(self) -> None:
+        """Mark the scan as complete."""
+        with self._case._transaction() as db:
+            db.execute("UPDATE scan SET finished = ? WHERE id = ?", (_now(), self.id))
+
+    def _add(self, db: sqlite3.Connection, row: Prediction | Failure, position: int) -> None:
+        facts, sha256 = row.facts, row.facts.sha256
+        cached = isinstance(row, Prediction) and row.cached
+        if sha256 is not None and not cached:
+            size = (facts.width, facts.height)
+            db.execute(_ADD_IMAGE, (sha256, facts.size, facts.format, *size, facts.frames))
+        if isinstance(row, Prediction) and not cached:
+            note = None if row.reason is None else _text(row.reason)
+            key = (sha256, self._model_sha256, self._preprocessing)
+            db.execute(_ADD_PREDICTION, (*key, row.logit, note, self.id))
+        self._locate(db, row, position)
+
+    def _locate(self, db: sqlite3.Connection, row: Prediction | Failure, position: int) -> None:
+        """Say that the content was seen at this path, moving the row of a file that was renamed."""
+        path, sha256 = os.fsencode(os.path.abspath(row.path)), row.facts.sha256
+        old = db.execute("SELECT sha256, scan_id FROM location WHERE path = ?", (path,)).fetchone()
+        if old is not None and old[1] > self.id:
+            return  # a later scan, running at the same time, has seen this path already
+        if sha256 is not None and (old is None or old[0] != sha256):
+            earlier = db.execute(
+                "SELECT path FROM location WHERE sha256 = ? AND scan_id < ? AND path <> ? LIMIT ?",
+                (sha256, self.id, path, _RENAME_CANDIDATES),
+            ).fetchall()
+            gone = next((place for (place,) in earlier if _is_gone(place)), None)
+            if gone is not None:
+                db.execute("UPDATE OR REPLACE location SET path = ? WHERE path = ?", (path, gone))
+        reason = _text(row.reason) if isinstance(row, Failure) else None  # else in `prediction`
+        place = (path, sha256, row.facts.size, row.facts.format)
+        db.execute(
+            "INSERT OR REPLACE INTO location VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*place, row.status, reason, self.id, position),
+        )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _text(value: str) -> str:
+    # Names that are not UTF-8 reach messages as lone surrogates, which SQLite text cannot hold.
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _is_gone(path: bytes) -> bool:
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError as error:  # out of reach is not gone
+        log.debug("cannot look at %r: %s", path, error)
+    return False
