@@ -1,0 +1,189 @@
+"""From a logit to a probability and a verdict, with error rates that were measured.
+
+A calibration is fitted on images that the head was not trained on. It keeps the sorted logits of
+the real photographs and of the generated images it was fitted on, so that a threshold at any
+false-positive rate can be read off later and its uncertainty stated.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgsforensics.errors import CheckpointError, UsageError
+from dgsforensics.records import Verdict
+
+DEFAULT_FPR = 0.05
+"""Share of real photographs that the default threshold may flag."""
+DEFAULT_FNR = 0.2
+"""Share of generated images that may fall below the inconclusive band."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Where the verdicts change, in logits: `inconclusive` lies in [lower, upper)."""
+
+    lower: float
+    upper: float
+    origin: str
+    """How they were chosen, for people."""
+
+    def verdict(self, logit: float) -> Verdict:
+        """What a logit means here."""
+        if logit >= self.upper:
+            return Verdict.FLAGGED
+        return Verdict.INCONCLUSIVE if logit >= self.lower else Verdict.NOT_FLAGGED
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Temperature and intercept of the probability, and the logits that thresholds come from."""
+
+    temperature: float
+    """Positive; divides the logit."""
+    intercept: float
+    """Logit at which the probability is one half."""
+    real: tuple[float, ...]
+    """Ascending logits of real photographs."""
+    generated: tuple[float, ...]
+    """Ascending logits of generated images."""
+    measured_on: str
+    """What those images were, for people."""
+
+    def __post_init__(self) -> None:
+        """Check what a damaged file would break."""
+        numbers = (self.temperature, self.intercept, *self.real, *self.generated)
+        if not all(map(math.isfinite, numbers)) or self.temperature <= 0:
+            raise CheckpointError("damaged calibration: temperature and logits must be finite")
+        if not self.real or not self.generated:
+            raise CheckpointError("damaged calibration: no logits of real or generated images")
+        if list(self.real) != sorted(self.real) or list(self.generated) != sorted(self.generated):
+            raise CheckpointError("damaged calibration: logits are not sorted")
+
+    def probability(self, logit: float) -> float:
+        """Probability of "generated" in [0, 1], had both classes been equally common."""
+        scaled = (logit - self.intercept) / self.temperature
+        if scaled >= 0:
+            return 1 / (1 + math.exp(-scaled))
+        return math.exp(scaled) / (1 + math.exp(scaled))
+
+    def logit(self, probability: float) -> float:
+        """The logit at which `probability` is reached; the inverse of `probability`."""
+        if not 0 < probability < 1:
+            raise UsageError(f"a probability threshold lies between 0 and 1, got {probability}")
+        odds = math.log(probability / (1 - probability))
+        return self.intercept + self.temperature * odds
+
+    def at_fpr(self, rate: float) -> float:
+        """The lowest logit from which at most a share `rate` of real photographs is flagged.
+
+        With n calibration photographs at most floor(rate (n + 1)) - 1 of them lie at or above it,
+        so that a further photograph from the same source of images is flagged with probability at
+        most `rate` (split conformal prediction, arXiv 2107.07511). Raises `UsageError` when n is
+        too small to support the rate.
+        """
+        count = len(self.real)
+        if not 0 < rate < 1:
+            raise UsageError(f"a false-positive rate lies between 0 and 1, got {rate}")
+        allowed = math.floor(rate * (count + 1) + 1e-9) - 1
+        if allowed < 0:
+            raise UsageError(
+                f"a false-positive rate of {rate:g} cannot be promised: "
+                f"it was calibrated on {count} real photographs",
+                f"the smallest rate it supports is {1 / (count + 1):.4f}",
+            )
+        return math.nextafter(self.real[count - 1 - allowed], math.inf)
+
+    def at_fnr(self, rate: float) -> float:
+        """The highest logit below which at most a share `rate` of generated images falls."""
+        count = len(self.generated)
+        return self.generated[max(0, math.floor(rate * (count + 1) + 1e-9) - 1)]
+
+    def thresholds(
+        self, *, fpr: float | None = None, probability: float | None = None
+    ) -> Thresholds:
+        """Where to cut: at a false-positive rate, at a probability, or (neither) at the default.
+
+        The lower end of the inconclusive band misses `DEFAULT_FNR` of the generated images; it
+        never lies above the upper end.
+        """
+        if fpr is not None and probability is not None:
+            raise UsageError("give a probability or a false-positive rate, not both")
+        if probability is not None:
+            upper = self.logit(probability)
+            origin = f"probability {probability:g} as asked for"
+        else:
+            rate = DEFAULT_FPR if fpr is None else fpr
+            upper = self.at_fpr(rate)
+            origin = f"false-positive rate {rate:g}"
+        low, high = wilson(sum(x >= upper for x in self.real), len(self.real))
+        origin += f", {low:.1%} to {high:.1%} of real photographs flagged on {self.measured_on}"
+        return Thresholds(min(self.at_fnr(DEFAULT_FNR), upper), upper, origin)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON types, logits; `from_dict` is the inverse."""
+        return {
+            "temperature": self.temperature,
+            "intercept": self.intercept,
+            "real": list(self.real),
+            "generated": list(self.generated),
+            "measured_on": self.measured_on,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any) -> "Calibration":
+        """Read what `to_dict` wrote; raises `CheckpointError` on anything else."""
+        try:
+            return cls(
+                float(data["temperature"]),
+                float(data["intercept"]),
+                tuple(float(x) for x in data["real"]),
+                tuple(float(x) for x in data["generated"]),
+                str(data["measured_on"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"damaged calibration: {error!r}") from error
+
+
+def fit(logits: NDArray[np.float64], labels: NDArray[np.int64], measured_on: str) -> Calibration:
+    """Fit temperature and intercept by maximum likelihood (Platt 1999), classes weighing alike.
+
+    `logits` (N,), `labels` (N,) with 1 for generated. Newton's method on the two parameters, with
+    Platt's softened targets, so that separable data keep a finite temperature. Where the logits
+    rank the classes the wrong way round no positive temperature exists: `ValueError`.
+    """
+    positive, negative = logits[labels == 1], logits[labels == 0]
+    if len(positive) == 0 or len(negative) == 0:
+        raise ValueError("calibration needs real and generated images")
+    target = np.where(labels == 1, 1 - 1 / (len(positive) + 2), 1 / (len(negative) + 2))
+    weight = np.where(labels == 1, 0.5 / len(positive), 0.5 / len(negative))
+    centre, spread = float(logits.mean()), float(logits.std()) or 1.0
+    design = np.stack([(logits - centre) / spread, np.ones(len(logits))], axis=1)  # (N, 2)
+    slope = np.zeros(2)
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-design @ slope))
+        gradient = design.T @ (weight * (p - target))
+        hessian = (design * (weight * p * (1 - p))[:, None]).T @ design
+        step = np.linalg.solve(hessian + 1e-9 * np.eye(2), gradient)
+        slope -= step * min(1.0, 2.0 / (np.abs(step).max() + 1e-12))
+        if np.abs(step).max() < 1e-10:
+            break
+    if slope[0] <= 0:
+        raise ValueError("the logits rank real images above generated ones: nothing to calibrate")
+    return Calibration(
+        temperature=spread / float(slope[0]),
+        intercept=centre - spread * float(slope[1] / slope[0]),
+        real=tuple(sorted(round(float(x), 4) for x in negative)),
+        generated=tuple(sorted(round(float(x), 4) for x in positive)),
+        measured_on=measured_on,
+    )
+
+
+def wilson(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:
+    """Interval for a share seen as `hits` of `count`; 95 % at the default z (Wilson 1927)."""
+    share, spread = hits / count, z * z / count
+    centre = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * math.sqrt(share * (1 - share) / count + spread / (4 * count))
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,121 @@
+"""What a detector is, as data: backbone, input, adapters, head. It travels in the checkpoint."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from dgsforensics.errors import ConfigError
+from dgsforensics.lora import LoraConfig
+
+T = TypeVar("T")
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+PREPROCESSING_VERSION = 1
+"""Raised whenever the same file would give other input pixels, so that no old score is reused."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneConfig:
+    """A CLIP image tower and its weights."""
+
+    name: str = "ViT-B-16-quickgelu"
+    """Name of an open_clip model configuration with a ViT image tower."""
+    weights: str = "bundled"
+    """`bundled`, a pre-trained tag of open_clip such as `openai`, or `file` for a local file."""
+    sha256: str | None = None
+    """Digest of the weights file; when given, another file is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputConfig:
+    """From RGB pixels to the tensor the tower sees."""
+
+    view: Literal["patches", "whole"] = "patches"
+    """49 native-resolution patches (`patches.select`), or the whole picture resized."""
+    size: int = 224
+    """Side of the tower's input, pixels."""
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    """Subtracted from RGB in [0, 1]."""
+    std: tuple[float, float, float] = IMAGENET_STD
+    """Divides what is left."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.view not in ("patches", "whole"):
+            raise ConfigError(f"input.view must be patches or whole, got {self.view!r}")
+        if self.view == "patches" and self.size != 224:
+            raise ConfigError(f"input.size must be 224 for 49 patches of 32 pixels: {self.size}")
+        if self.size < 1 or min(self.std) <= 0:
+            raise ConfigError("input.size and input.std must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class HeadConfig:
+    """A linear head and what it reads."""
+
+    blocks: tuple[int, ...] = ()
+    """Read the class tokens after these blocks (0 nearest the pixels), concatenated in this order;
+    empty: read the tower's projected output, as DGS-Net does. Never L2-normalised."""
+
+    def __post_init__(self) -> None:
+        """Check the order."""
+        if list(self.blocks) != sorted(set(self.blocks)):
+            raise ConfigError(f"head.blocks must ascend without repeats, got {self.blocks}")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorConfig:
+    """Everything that decides a logit, weights aside."""
+
+    name: str
+    """What the detector is called, e.g. in `--model`."""
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    """The frozen image tower."""
+    input: InputConfig = field(default_factory=InputConfig)
+    """How the picture reaches it."""
+    head: HeadConfig = field(default_factory=HeadConfig)
+    """What reads its features."""
+    lora: LoraConfig | None = None
+    """The adapters; None for a frozen tower."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON types; `from_dict` is the inverse."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return plain
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "DetectorConfig":
+        """Read what `to_dict` wrote; raises `ConfigError` on unknown, missing or wrong fields."""
+        lora = data.get("lora")
+        return _build(
+            cls,
+            data
+            | {
+                "backbone": _build(BackboneConfig, data.get("backbone", {})),
+                "input": _build(InputConfig, data.get("input", {})),
+                "head": _build(HeadConfig, data.get("head", {})),
+                "lora": None if lora is None else _build(LoraConfig, lora),
+            },
+        )
+
+    @property
+    def preprocessing(self) -> str:
+        """Key of everything between the file and the tower; scores are kept by it."""
+        text = json.dumps(dataclasses.asdict(self.input), sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        return f"v{PREPROCESSING_VERSION}-{self.input.view}-{digest}"
+
+
+def _build(cls: type[T], data: dict[str, Any]) -> T:
+    """Construct a config class from JSON types: lists become tuples."""
+    if not isinstance(data, dict):
+        raise ConfigError(f"{cls.__name__}: expected an object, got {type(data).__name__}")
+    values = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ConfigError(f"{cls.__name__}: {error}") from error

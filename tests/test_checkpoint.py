@@ -1,0 +1,131 @@
+import dataclasses
+import json
+import pickle
+
+import pytest
+import tiny_clip
+import torch
+from safetensors.torch import load_file, save_file
+
+from dgsforensics import checkpoint
+from dgsforensics.config import DetectorConfig
+from dgsforensics.errors import CheckpointError, ConfigError
+from dgsforensics.lora import LoraConfig
+
+
+def metadata(file):
+    head = file.read_bytes()
+    size = int.from_bytes(head[:8], "little")
+    return json.loads(json.loads(head[8 : 8 + size])["__metadata__"]["dgsforensics"])
+
+
+def rewrite(file, tensors=None, **changes):
+    save_file(
+        tensors or load_file(file),
+        file,
+        metadata={"dgsforensics": json.dumps(metadata(file) | changes)},
+    )
+
+
+def test_round_trip_with_adapters(tiny_backbone, tmp_path):
+    config = tiny_clip.config(lora=LoraConfig(rank=2, blocks=(0,)), blocks=(1,))
+    file = tiny_clip.write_detector(tmp_path, tiny_backbone, config)
+    loaded = checkpoint.read(file)
+    assert loaded.config == config
+    assert loaded.calibration == tiny_clip.calibration()
+    assert loaded.card == {"limits": ["a test"]}
+    assert len(loaded.sha256) == 64
+    model = checkpoint.build_model(loaded, tiny_backbone)
+    for name, value in checkpoint.trained_state(model).items():
+        assert torch.equal(value, loaded.tensors[name])
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_config_survives_json():
+    config = tiny_clip.config(lora=LoraConfig(blocks=(0, 1)), blocks=(0, 1), view="whole")
+    assert DetectorConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        {"name": "x", "surplus": 1},
+        {"name": "x", "input": {"view": "nose"}},
+        {"name": "x", "input": {"size": 336}},
+        {"name": "x", "head": {"blocks": [3, 1]}},
+        {"name": "x", "lora": {"rank": 0}},
+        {"name": "x", "backbone": "ViT"},
+    ],
+)
+def test_wrong_configs_are_refused(broken):
+    with pytest.raises(ConfigError):
+        DetectorConfig.from_dict(broken)
+
+
+def test_preprocessing_key_follows_the_input_only(monkeypatch):
+    config = tiny_clip.config()
+    other_input = tiny_clip.config(view="whole")
+    assert config.preprocessing == dataclasses.replace(config, name="other").preprocessing
+    assert config.preprocessing != other_input.preprocessing
+    before = config.preprocessing
+    monkeypatch.setattr("dgsforensics.config.PREPROCESSING_VERSION", 99)
+    assert config.preprocessing != before
+
+
+def test_damaged_and_foreign_files(tiny_detector, tmp_path):
+    data = tiny_detector.read_bytes()
+    file = tmp_path / "x.safetensors"
+    for bad in (b"", b"hello", data[:50], data[:-1], data[:8] + b"\xff" * 40 + data[48:]):
+        file.write_bytes(bad)
+        with pytest.raises(CheckpointError):
+            checkpoint.read(file)
+    file.write_bytes(pickle.dumps({"head.weight": 1}))
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
+        checkpoint.read(file)
+    save_file({"a": torch.ones(1)}, file)
+    with pytest.raises(CheckpointError, match="not a detector"):
+        checkpoint.read(file)
+    with pytest.raises(CheckpointError, match="cannot read"):
+        checkpoint.read(tmp_path / "gone.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2}, "has layout 2, this version reads 1"),
+        ({"config": {"name": "x", "y": 1}}, "unexpected keyword"),
+        ({"calibration": {"temperature": 1}}, "damaged calibration"),
+        ({"calibration": None}, "damaged calibration"),
+    ],
+)
+def test_metadata_that_makes_no_sense(tiny_detector, changes, message):
+    rewrite(tiny_detector, **changes)
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.read(tiny_detector)
+
+
+def test_tensors_that_do_not_fit(tiny_detector, tiny_backbone):
+    tensors = load_file(tiny_detector)
+    for change in (
+        {"head.weight": tensors["head.weight"] * torch.nan},
+        {"head.weight": torch.ones(1, 5)},
+        {"surplus": torch.ones(1)},
+    ):
+        rewrite(tiny_detector, tensors | change)
+        with pytest.raises(CheckpointError, match="tensor"):
+            checkpoint.build_model(checkpoint.read(tiny_detector), tiny_backbone)
+
+
+def test_names_resolve_to_bundled_then_user_detectors(tiny_detector):
+    folder = checkpoint.user_folder()
+    folder.mkdir(parents=True)
+    mine = folder / "mine.safetensors"
+    mine.write_bytes(tiny_detector.read_bytes())
+    assert checkpoint.resolve("mine") == mine
+    assert checkpoint.resolve(tiny_detector) == tiny_detector
+    assert checkpoint.resolve(None).name == f"{checkpoint.DEFAULT}.safetensors"
+    assert "clip-vit-b-16-image-int8" not in checkpoint.available()
+    with pytest.raises(CheckpointError, match="no detector 'nosuch'") as caught:
+        checkpoint.resolve("nosuch")
+    assert "mine" in str(caught.value.hint)

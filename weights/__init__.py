@@ -1,0 +1,1 @@
+"""The bundled backbone and detectors. Data only: found through `importlib.resources`."""
