@@ -1,0 +1,232 @@
+"""`dgsf`: parses, wires, prints, exits. Heavy imports happen inside the commands."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from dgsforensics.errors import DgsError, ExitCode, UsageError
+
+EPILOG = (
+    "Exit codes: 0 nothing flagged · 1 something flagged · 2 wrong usage, or nothing flagged and "
+    "a file that could not be read · 130 interrupted. Settings: flags, then DGSF_* variables, then "
+    "./dgsf.toml, then config.toml in the user's configuration folder."
+)
+
+app = typer.Typer(
+    name="dgsf",
+    help="Find AI-generated images in a folder, offline. A signal, not proof.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+class DeviceName(StrEnum):
+    """Where the model runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+def main() -> None:
+    """Entry point of the console script: every way out has its exit code.
+
+    Typer exits by itself for wrong usage (2) and for what a command raises as `typer.Exit`.
+    """
+    debug = "--debug" in sys.argv
+    try:
+        app()
+    except DgsError as error:
+        if debug:
+            raise
+        print(f"dgsf: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"      {error.hint}", file=sys.stderr)
+    except Exception as error:  # a defect of ours: say so without a wall of text
+        if debug:
+            raise
+        print(f"dgsf: internal error: {type(error).__name__}: {error}", file=sys.stderr)
+        print("      run it again with --debug for a full report", file=sys.stderr)
+    sys.exit(ExitCode.ERROR)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Give Ctrl-C and a vanished reader their codes; Typer's own is 1, which means flagged."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("dgsf: interrupted", file=sys.stderr)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing to flush to
+        raise typer.Exit(ExitCode.ERROR) from None
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"dgsf {version('dgsforensics')}")
+        raise typer.Exit
+
+
+@app.callback(epilog=EPILOG)
+def _configure(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Find AI-generated images in a folder, offline. A signal, not proof."""
+    from dgsforensics import settings
+
+    group = context.command
+    assert isinstance(group, TyperGroup)
+    names = {
+        name: {parameter.name or "" for parameter in command.params}
+        for name, command in group.commands.items()
+    }
+    context.default_map = settings.load(names)
+
+
+def _batch(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--batch is auto or a whole number from 1, got {text!r}")
+    return int(text)
+
+
+@app.command(epilog=EPILOG)
+def scan(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Images and folders.", show_default=False)
+    ] = None,
+    files_from: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|-", help="Read paths from a file or, with -, standard input."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(envvar="DGSF_MODEL", help="Detector, by name or file.")
+    ] = None,
+    backbone_weights: Annotated[
+        Path | None,
+        typer.Option(envvar="DGSF_BACKBONE_WEIGHTS", help="Local file with the CLIP weights."),
+    ] = None,
+    device: Annotated[
+        DeviceName, typer.Option(envvar="DGSF_DEVICE", help="Where the model runs.")
+    ] = DeviceName.AUTO,
+    batch: Annotated[
+        str, typer.Option(envvar="DGSF_BATCH", metavar="N|auto", help="Images in a forward pass.")
+    ] = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(envvar="DGSF_WORKERS", min=1, help="Decoding threads.", show_default="auto"),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(envvar="DGSF_THRESHOLD", help="Flag from this probability, 0 to 1."),
+    ] = None,
+    fpr: Annotated[
+        float | None,
+        typer.Option(
+            envvar="DGSF_FPR", help="Flag at this false-positive rate, e.g. 0.01, as calibrated."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    as_jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write here; the suffix chooses the format."),
+    ] = None,
+    case: Annotated[
+        Path | None,
+        typer.Option(envvar="DGSF_CASE", help="Case file. [default: one a folder, user's data]"),
+    ] = None,
+    no_cache: Annotated[
+        bool,
+        typer.Option(help="Score all again; without --case, keep no case file either."),
+    ] = False,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Leave out; may be repeated.")
+    ] = None,
+    follow_symlinks: Annotated[
+        bool, typer.Option(help="Follow symbolic links inside folders.")
+    ] = False,
+    max_pixels: Annotated[
+        int | None, typer.Option(min=1, help="Refuse larger pictures.", show_default="250 million")
+    ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option(min=0.001, help="Give up on a file.", show_default="30")
+    ] = None,
+    exit_zero: Annotated[bool, typer.Option(help="Exit 0 once the scan has run through.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    debug: Annotated[bool, typer.Option(help="Log everything, show tracebacks.")] = False,
+) -> None:
+    """Score images and list those that look generated.
+
+    Results go to standard output, everything else to standard error. What was scored is kept in a
+    case file: a second scan of the same images runs the model on nothing, an interrupted one goes
+    on where it stopped.
+    """
+    _configure_logging(quiet=quiet, verbose=verbose, debug=debug)
+    chosen = [n for n, on in (("json", as_json), ("jsonl", as_jsonl), ("csv", as_csv)) if on]
+    if len(chosen) > 1:
+        raise UsageError("choose one of --json, --jsonl and --csv")
+    if not paths and files_from is None:
+        raise UsageError("nothing to scan", "give images, folders or --files-from")
+
+    from dgsforensics import scanning
+    from dgsforensics.files import Limits
+
+    given: dict[str, Any] = {"max_pixels": max_pixels, "max_seconds": max_seconds}
+    request = scanning.Request(
+        paths=list(paths or []),
+        files_from=files_from,
+        model=model,
+        backbone_weights=backbone_weights,
+        device=device.value,
+        batch=_batch(batch),
+        workers=workers,
+        threshold=threshold,
+        fpr=fpr,
+        format=chosen[0] if chosen else None,
+        output=output,
+        case=case,
+        use_cache=not no_cache,
+        exclude=list(exclude or []),
+        follow_symlinks=follow_symlinks,
+        limits=Limits(**{name: value for name, value in given.items() if value is not None}),
+        quiet=quiet,
+    )
+    with _interruptible():
+        code = scanning.run(request)
+    if exit_zero and code != ExitCode.INTERRUPTED:
+        code = ExitCode.CLEAN
+    raise typer.Exit(int(code))
+
+
+def _configure_logging(*, quiet: bool, verbose: bool, debug: bool) -> None:
+    level = logging.ERROR if quiet else logging.WARNING
+    logging.basicConfig(
+        stream=sys.stderr, format="dgsf: %(message)s", level=logging.DEBUG if debug else level
+    )
+    if not debug:
+        logging.getLogger("dgsforensics").setLevel(logging.INFO if verbose else level)
+
+
+if __name__ == "__main__":
+    main()

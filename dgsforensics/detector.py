@@ -1,0 +1,296 @@
+"""The public face: an image to a `Prediction`, paths to a stream of `Prediction | Failure`.
+
+The forward pass always runs on a full batch of one fixed shape, padded where images are missing:
+on one machine and for one batch size the same bytes then give the same logit, bit for bit, whatever
+stands beside them. Other batch sizes and other machines differ by rounding.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+import numpy as np
+import PIL.Image
+import torch
+from numpy.typing import NDArray
+
+from dgsforensics import checkpoint, files, images, patches
+from dgsforensics.calibration import Calibration, Thresholds
+from dgsforensics.checkpoint import Checkpoint
+from dgsforensics.config import DetectorConfig, InputConfig
+from dgsforensics.errors import (
+    DeviceError,
+    ImageError,
+    UnsupportedError,
+)
+from dgsforensics.files import DEFAULT_LIMITS, Limits
+from dgsforensics.folders import find_files
+from dgsforensics.images import Picture
+from dgsforensics.model import DetectorModel
+from dgsforensics.records import Failure, FileFacts, Known, Prediction, Status
+from dgsforensics.window import ahead
+
+logger = logging.getLogger(__name__)
+
+AUTO_BATCH = {"cpu": 4, "mps": 16, "cuda": 64}
+"""Images in a forward pass when nobody says otherwise. On a CPU larger ones are no faster."""
+MAX_PENDING = 256
+"""Rows that may wait for a batch to fill; then it is run half empty."""
+MAX_DELAY = 0.25
+"""Seconds that rows without need of the model are gathered before they are handed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """An image ready for the model."""
+
+    facts: FileFacts
+    pixels: NDArray[np.uint8]
+    """(size, size, 3) RGB."""
+    note: str | None
+
+
+class Detector:
+    """A loaded detector. Not for use from several threads at once."""
+
+    def __init__(self, source: Checkpoint, model: DetectorModel, device: torch.device) -> None:
+        self.checkpoint = source
+        self.device = device
+        model.merge()
+        self.model = model.to(device).eval()
+        self.thresholds: Thresholds = self.calibration.thresholds()
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path | None = None,
+        device: str = "auto",
+        backbone_weights: Path | None = None,
+    ) -> "Detector":
+        """Load a detector by name or file (None: the default one) onto a device.
+
+        `device` is auto, cpu, cuda (or cuda:1) or mps; `backbone_weights` stands in for the file
+        that the detector names. Raises `CheckpointError` and `DeviceError`.
+        """
+        chosen = pick_device(device)
+        source = checkpoint.read(checkpoint.resolve(name_or_path))
+        return cls(source, checkpoint.build_model(source, backbone_weights), chosen)
+
+    @property
+    def config(self) -> DetectorConfig:
+        """What the detector is."""
+        return self.checkpoint.config
+
+    @property
+    def calibration(self) -> Calibration:
+        """What its logits mean."""
+        return self.checkpoint.calibration
+
+    def score(
+        self, image: str | Path | PIL.Image.Image, limits: Limits = DEFAULT_LIMITS
+    ) -> Prediction:
+        """Score one file or one open image; raises `ImageError` when there are no pixels.
+
+        Of an open image nothing but the pixels is known: path and hash stay empty.
+        """
+        if isinstance(image, PIL.Image.Image):
+            prepared = self._prepare(images.from_pil(image))
+            path = Path()
+        else:
+            path = Path(image)
+            prepared = self._prepare(images.decode(files.read(path, limits), limits))
+        [logit] = self.logits(prepared.pixels[None])
+        return self._judge(path, prepared.facts, logit, prepared.note)
+
+    def scan(
+        self,
+        paths: Iterable[str | Path],
+        *,
+        batch: int | None = None,
+        workers: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        known: Callable[[str], Known | None] | None = None,
+    ) -> Iterator[Prediction | Failure]:
+        """Score files and folders, in the order of `folders.find_files`; one bad file is one row.
+
+        Decoding runs in `workers` threads ahead of the model, which sees `batch` images at a time.
+        """
+        found = find_files([Path(path) for path in paths])
+        for rows in self.scan_batches(found, batch=batch, workers=workers, limits=limits):
+            yield from rows
+
+    def scan_batches(
+        self,
+        found: Iterable[Path | Failure],
+        *,
+        batch: int | None = None,
+        workers: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        known: Callable[[str], Known | None] | None = None,
+    ) -> Iterator[list[Prediction | Failure]]:
+        """As `scan`, for what `folders.find_files` found, in lists to be stored at once.
+
+        `known` maps a SHA-256 to an earlier result, which is used instead of the model; it is
+        called from the decoding threads.
+        """
+        size = self.batch_size(batch)
+        threads = workers or min(4, os.cpu_count() or 1)
+
+        def prepare(item: Path | Failure) -> _Prepared | Known | Failure:
+            if isinstance(item, Failure):
+                return item
+            return self._load(item, limits, known)
+
+        pending: list[tuple[Path, _Prepared | Known | Failure]] = []
+        waiting, flushed = 0, time.monotonic()
+        for item, result in ahead(
+            prepare, found, workers=threads, size=2 * size + threads, seconds=limits.max_seconds
+        ):
+            path = item.path if isinstance(item, Failure) else item
+            if result is None:
+                reason = f"took longer than {limits.max_seconds:g} s to read"
+                result = Failure(path, FileFacts(), Status.UNREADABLE, reason)
+            pending.append((path, result))
+            waiting += isinstance(result, _Prepared)
+            idle = waiting == 0 and time.monotonic() - flushed > MAX_DELAY
+            if waiting == size or idle or len(pending) == MAX_PENDING:
+                rows, size = self._flush(pending, size)
+                yield rows
+                pending, waiting, flushed = [], 0, time.monotonic()
+        if pending:
+            yield self._flush(pending, size)[0]
+
+    def batch_size(self, batch: int | None) -> int:
+        """Images in a forward pass: as asked for, or (None) what suits the device."""
+        return batch or AUTO_BATCH[self.device.type]
+
+    def logits(self, pixels: NDArray[np.uint8], batch: int | None = None) -> list[float]:
+        """Logits of (N, size, size, 3) uint8 inputs, in padded batches of `batch` (None: N)."""
+        batch = batch or len(pixels)
+        result: list[float] = []
+        for start in range(0, len(pixels), batch):
+            part = torch.zeros((batch, *pixels.shape[1:]), dtype=torch.uint8)
+            rows = pixels[start : start + batch]
+            part.numpy()[: len(rows)] = rows
+            with torch.inference_mode():
+                logits = self.model(part.to(self.device)).float().cpu()  # (batch,)
+            result += logits[: len(rows)].tolist()
+        return result
+
+    def _flush(
+        self, pending: list[tuple[Path, _Prepared | Known | Failure]], size: int
+    ) -> tuple[list[Prediction | Failure], int]:
+        """Score what waits; also returns the batch size that fitted into memory."""
+        fresh = [row.pixels for _, row in pending if isinstance(row, _Prepared)]
+        scores, size = self._logits_that_fit(fresh, size)
+        logits = iter(scores)
+        rows: list[Prediction | Failure] = []
+        for path, row in pending:
+            match row:
+                case Failure():
+                    rows.append(row)
+                case Known():
+                    rows.append(self._judge(path, row.facts, row.logit, row.note, cached=True))
+                case _Prepared():
+                    rows.append(self._judge(path, row.facts, next(logits), row.note))
+                case _:
+                    assert_never(row)
+        return rows, size
+
+    def _logits_that_fit(
+        self, fresh: list[NDArray[np.uint8]], size: int
+    ) -> tuple[list[float], int]:
+        """Logits, halving the batch as often as memory asks for; and the size that fitted."""
+        while fresh:
+            try:
+                return self.logits(np.stack(fresh), size), size
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error) or size == 1:
+                    raise
+                size //= 2
+                logger.warning("out of memory: going on with batches of %d", size)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        return [], size
+
+    def _load(
+        self, path: Path, limits: Limits, known: Callable[[str], Known | None] | None
+    ) -> _Prepared | Known | Failure:
+        """Read, look up, decode and select; runs in a thread."""
+        facts = FileFacts()
+        try:
+            data = files.read(path, limits)
+            facts = images.facts_of(data)
+            if known and facts.sha256 and (earlier := known(facts.sha256)):
+                return earlier
+            return self._prepare(images.decode(data, limits, facts))
+        except ImageError as error:
+            status = (
+                Status.UNSUPPORTED if isinstance(error, UnsupportedError) else Status.UNREADABLE
+            )
+            reason = f"{error.message}; {error.hint}" if error.hint else error.message
+            return Failure(path, facts, status, reason)
+
+    def _prepare(self, picture: Picture) -> _Prepared:
+        pixels, remark = input_pixels(self.config.input, picture)
+        notes = [note for note in (picture.note, remark) if note]
+        return _Prepared(picture.facts, pixels, "; ".join(notes) or None)
+
+    def _judge(
+        self, path: Path, facts: FileFacts, logit: float, note: str | None, cached: bool = False
+    ) -> Prediction:
+        return Prediction(
+            path=path,
+            facts=facts,
+            logit=logit,
+            probability=self.calibration.probability(logit),
+            verdict=self.thresholds.verdict(logit),
+            threshold=self.calibration.probability(self.thresholds.upper),
+            model=self.config.name,
+            model_sha256=self.checkpoint.sha256,
+            cached=cached,
+            reason=note,
+        )
+
+
+def input_pixels(config: InputConfig, picture: Picture) -> tuple[NDArray[np.uint8], str | None]:
+    """What the tower is shown of a picture, (size, size, 3) RGB, and what limits it."""
+    if config.view == "whole":
+        size = (config.size, config.size)
+        resized = PIL.Image.fromarray(picture.pixels).resize(size, PIL.Image.Resampling.BICUBIC)
+        return np.asarray(resized), None
+    selection = patches.select(picture.pixels)
+    if selection.stride == patches.PATCH:
+        return selection.pixels, None
+    return selection.pixels, f"small picture: {selection.distinct} patches, overlapping"
+
+
+def pick_device(name: str) -> torch.device:
+    """The device meant by auto, cpu, cuda, cuda:N or mps; raises `DeviceError`."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"no such device: {name}", "use auto, cpu, cuda or mps") from error
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there.get(device.type, False):
+        raise DeviceError(f"device {name} is not available on this machine", "use --device auto")
+    return device
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that a smaller batch may fit; CPU allocators raise RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        "not enough memory" in str(error) or "out of memory" in str(error).lower()
+    )

@@ -1,0 +1,103 @@
+"""What a person sees on standard error while a scan runs: header, bar, summary.
+
+The bar is drawn on a terminal only. NO_COLOR and FORCE_COLOR are honoured by rich.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from dgsforensics.records import ScanSummary
+from dgsforensics.report import RunInfo, printable
+
+
+class _Rate(ProgressColumn):
+    """Files a second, of late."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
+
+
+class Bar:
+    """Counts files as they are done; does nothing where there is no terminal."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress = progress
+        self._task = progress.add_task("scanning", total=total, flagged=0) if progress else None
+
+    def advance(self, files: int, flagged: int) -> None:
+        """`files` more are done; `flagged` is the count so far."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, advance=files, flagged=flagged)
+
+
+@contextmanager
+def bar(total: int, quiet: bool) -> Iterator[Bar]:
+    """A progress bar over `total` files, on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield Bar(None, total)
+        return
+    columns = (
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[flagged]} flagged"),
+    )
+    # Rows printed to the same terminal meanwhile are moved above the bar; a pipe is left alone.
+    with Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),
+        redirect_stderr=True,
+    ) as progress:
+        yield Bar(progress, total)
+
+
+def header(run: RunInfo, files: int) -> None:
+    """Say what the scan is about to do, and with what."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(
+        f"{files} files · {run.model} ({run.model_sha256[:12]}) on {run.device}, "
+        f"batches of {run.batch}"
+    )
+    console.print(
+        f"flagged from {run.threshold:.1%}, inconclusive from {run.lower:.1%} · "
+        f"{run.threshold_origin}"
+    )
+    if run.case:
+        console.print(f"case file: {printable(run.case)}")
+
+
+def summary(counts: ScanSummary, interrupted: bool) -> None:
+    """Say what came out."""
+    parts = [
+        f"{counts.flagged} flagged",
+        f"{counts.inconclusive} inconclusive",
+        f"{counts.not_flagged} not flagged",
+        f"{counts.unreadable} unreadable",
+        f"{counts.unsupported} unsupported",
+    ]
+    time = str(timedelta(seconds=round(counts.seconds)))
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(
+        f"{'interrupted after' if interrupted else 'done:'} {counts.total} files in {time} · "
+        + ", ".join(parts)
+        + (f" · {counts.cached} from the case file" if counts.cached else "")
+    )
+    if counts.flagged or counts.inconclusive:
+        console.print("A score is a signal, not proof.", style="dim")

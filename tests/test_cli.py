@@ -1,0 +1,257 @@
+"""The command in this process, on the tiny detector; `test_embedded.py` runs the real thing."""
+
+import csv
+import io
+import json
+import os
+import re
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import photo
+
+from dgsforensics import cli
+from dgsforensics.records import Verdict
+from dgsforensics.report import FIELDS
+
+
+@pytest.fixture
+def dgsf(tiny_detector, tiny_backbone, monkeypatch, capfd):
+    monkeypatch.setenv("DGSF_MODEL", str(tiny_detector))
+    monkeypatch.setenv("DGSF_BACKBONE_WEIGHTS", str(tiny_backbone))
+    monkeypatch.setenv("DGSF_DEVICE", "cpu")
+
+    def run(*arguments, stdin=b""):
+        monkeypatch.setattr(sys, "argv", ["dgsf", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as exit:
+            cli.main()
+        out, err = capfd.readouterr()
+        return exit.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for seed in range(5):
+        photo(260, 240, seed).save(folder / f"{seed}.png")
+    return folder
+
+
+def rows(out):
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_jsonl_has_the_documented_fields_in_order(dgsf, folder):
+    code, out, err = dgsf("scan", folder, "--jsonl", "--threshold", "0.999999")
+    assert code == 0
+    assert [list(row) for row in rows(out)] == [list(FIELDS)] * 5
+    assert [Path(row["path"]).name for row in rows(out)] == [f"{n}.png" for n in range(5)]
+    assert "5 files" in err
+    documented = (Path(__file__).parents[1] / "docs" / "scan-output.md").read_text()
+    assert all(f"`{field}`" in documented for field in FIELDS)
+
+
+def test_formats_agree(dgsf, folder):
+    by_line = rows(dgsf("scan", folder, "--jsonl")[1])
+    document = json.loads(dgsf("scan", folder, "--json")[1])
+    table = list(csv.DictReader(io.StringIO(dgsf("scan", folder, "--csv")[1])))
+    assert [r["logit"] for r in document["results"]] == [r["logit"] for r in by_line]
+    assert [float(r["logit"]) for r in table] == [r["logit"] for r in by_line]
+    assert document["run"]["model"] == "tiny"
+    assert document["run"]["threshold_origin"]
+    assert document["summary"]["cached"] == 5
+    assert document["interrupted"] is False
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "txt"])
+def test_output_goes_to_a_file_by_suffix(dgsf, folder, tmp_path, suffix):
+    target = tmp_path / f"report.{suffix}"
+    _, out, _ = dgsf("scan", folder, "--output", target)
+    assert out == ""
+    assert "0.png" in target.read_text()
+    assert not target.with_name(target.name + ".part").exists()
+
+
+def test_exit_codes(dgsf, folder, tmp_path):
+    assert dgsf("scan", folder, "--threshold", "0.999999")[0] == 0
+    assert dgsf("scan", folder, "--threshold", "0.000001")[0] == 1
+    assert dgsf("scan", folder, "--threshold", "0.000001", "--exit-zero")[0] == 0
+    (folder / "broken.jpg").write_bytes(b"")
+    assert dgsf("scan", folder, "--threshold", "0.999999")[0] == 2
+    assert dgsf("scan", folder, "--threshold", "0.000001")[0] == 1
+    assert dgsf("scan", tmp_path / "gone")[0] == 2
+
+
+def test_interruption_reports_what_was_done(dgsf, folder, monkeypatch):
+    from dgsforensics.detector import Detector
+
+    judge = Detector._judge
+    done = []
+
+    def interrupted(self, path, *rest, **more):
+        done.append(path)
+        if len(done) > 3:
+            raise KeyboardInterrupt
+        return judge(self, path, *rest, **more)
+
+    monkeypatch.setattr(Detector, "_judge", interrupted)
+    code, out, err = dgsf("scan", folder, "--json", "--batch", 1)
+    assert code == 130
+    document = json.loads(out)
+    assert document["interrupted"] is True
+    assert len(document["results"]) == 3
+    assert "interrupted after 3 files" in err
+    monkeypatch.setattr(Detector, "_judge", judge)
+    _, out, err = dgsf("scan", folder, "--jsonl")
+    assert [row["cached"] for row in rows(out)] == [True] * 3 + [False] * 2
+
+
+def test_second_scan_runs_the_model_on_nothing(dgsf, folder, monkeypatch):
+    first = rows(dgsf("scan", folder, "--jsonl")[1])
+    assert not any(row["cached"] for row in first)
+    (folder / "0.png").rename(folder / "renamed.png")
+
+    def never(*_):
+        raise AssertionError("the model ran")
+
+    monkeypatch.setattr("dgsforensics.detector.Detector.logits", never)
+    code, out, err = dgsf("scan", folder, "--jsonl")
+    second = rows(out)
+    assert code in (0, 1), err
+    assert all(row["cached"] for row in second)
+    assert {row["sha256"]: row["logit"] for row in second} == {
+        row["sha256"]: row["logit"] for row in first
+    }
+    assert "5 from the case file" in err
+
+
+def test_no_cache_leaves_no_case_file_and_case_names_one(dgsf, folder, tmp_path):
+    dgsf("scan", folder, "--no-cache")
+    assert not list(Path(os.environ["XDG_DATA_HOME"]).rglob("*.sqlite3"))
+    case = tmp_path / "here.case"
+    dgsf("scan", folder, "--case", case)
+    assert case.exists()
+    _, out, _ = dgsf("scan", folder, "--case", case, "--no-cache", "--jsonl")
+    assert not any(row["cached"] for row in rows(out))
+
+
+def test_a_changed_threshold_needs_no_new_scan(dgsf, folder):
+    dgsf("scan", folder)
+    _, out, _ = dgsf("scan", folder, "--jsonl", "--fpr", "0.5")
+    assert all(row["cached"] for row in rows(out))
+
+
+def test_a_bad_case_file_is_an_error_before_anything_is_scored(dgsf, folder, tmp_path):
+    foreign = tmp_path / "foreign.db"
+    with sqlite3.connect(foreign) as db:
+        db.execute("CREATE TABLE t (x)")
+    code, out, err = dgsf("scan", folder, "--case", foreign)
+    assert (code, out) == (2, "")
+    assert "another application" in err
+
+
+def test_paths_from_standard_input_and_file(dgsf, folder, tmp_path):
+    names = [folder / "3.png", folder / "1.png"]
+    listed = b"\0".join(map(os.fsencode, names))
+    _, out, _ = dgsf("scan", "--files-from", "-", "--jsonl", stdin=listed)
+    assert [row["path"] for row in rows(out)] == list(map(str, names))
+    (tmp_path / "list").write_bytes(listed.replace(b"\0", b"\n"))
+    _, out, _ = dgsf("scan", "--files-from", tmp_path / "list", "--jsonl")
+    assert [row["path"] for row in rows(out)] == list(map(str, names))
+
+
+def test_exclude(dgsf, folder):
+    _, out, _ = dgsf("scan", folder, "--jsonl", "--exclude", "[0-2].png")
+    assert [Path(row["path"]).name for row in rows(out)] == ["3.png", "4.png"]
+
+
+def test_every_kind_of_file_is_a_row(dgsf, gallery):
+    code, out, err = dgsf("scan", *gallery.values(), "--jsonl", "--threshold", "0.9999999")
+    assert code == 2
+    assert len(rows(out)) == len(gallery)
+    assert "Traceback" not in err
+    for row in rows(out):
+        assert (row["verdict"] is None) == (row["status"] != "scored")
+        assert row["status"] == "scored" or row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["scan"], "nothing to scan"),
+        (["scan", "x", "--json", "--csv"], "choose one of"),
+        (["scan", "x", "--batch", "0"], "--batch"),
+        (["scan", "x", "--batch", "many"], "--batch"),
+        (["scan", "x", "--threshold", "1.5"], "between 0 and 1"),
+        (["scan", "x", "--fpr", "0"], "between 0 and 1"),
+        (["scan", "x", "--fpr", "0.0001"], "cannot be promised"),
+        (["scan", "x", "--fpr", "0.1", "--threshold", "0.5"], "not both"),
+        (["scan", "x", "--output", "report.pdf"], "no format goes by the suffix"),
+        (["scan", "x", "--files-from", "gone.txt"], "--files-from"),
+        (["scan", "x", "--model", "nosuch"], "no detector 'nosuch'"),
+        (["scan", "x", "--nosuch"], "No such option"),
+        (["scan", "x", "--workers", "0"], "workers"),
+        (["nosuch"], "No such command"),
+    ],
+)
+def test_wrong_usage_is_explained_without_a_traceback(dgsf, arguments, message):
+    code, out, err = dgsf(*arguments)
+    assert code == 2
+    assert out == ""
+    assert message in re.sub(r"\s+", " ", err)
+    assert "Traceback" not in err
+
+
+def test_a_defect_is_one_line_and_exit_code_2(dgsf, folder, monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError("made up")
+
+    monkeypatch.setattr("dgsforensics.scanning.find_files", broken)
+    code, _, err = dgsf("scan", folder)
+    assert code == 2
+    assert "internal error: ZeroDivisionError" in err
+    assert "Traceback" not in err
+
+
+def test_settings_files_are_below_variables_and_flags(dgsf, folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dgsf.toml").write_text("[scan]\nthreshold = 0.000001\nexit-zero = true\n")
+    assert dgsf("scan", folder)[0] == 0
+    assert rows(dgsf("scan", folder, "--jsonl")[1])[0]["verdict"] == Verdict.FLAGGED
+    monkeypatch.setenv("DGSF_THRESHOLD", "0.999999")
+    assert rows(dgsf("scan", folder, "--jsonl")[1])[0]["verdict"] != Verdict.FLAGGED
+    (tmp_path / "dgsf.toml").write_text("[scan]\nbtach = 3\n")
+    code, _, err = dgsf("scan", folder)
+    assert code == 2
+    assert "'btach'" in err
+
+
+def test_quiet_says_nothing_on_standard_error(dgsf, folder):
+    _, out, err = dgsf("scan", folder, "-q")
+    assert err == ""
+    assert len(out.splitlines()) == 5
+
+
+def test_an_empty_folder_is_clean(dgsf, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, out, err = dgsf("scan", tmp_path / "empty")
+    assert (code, out) == (0, "")
+    assert "0 files" in err
+
+
+def test_version(dgsf):
+    code, out, _ = dgsf("--version")
+    assert code == 0
+    assert re.fullmatch(r"dgsf \d+\.\d+\.\d+\n", out)
+
+
+def test_help_states_the_exit_codes(dgsf):
+    code, out, _ = dgsf("scan", "--help")
+    assert code == 0
+    assert "130 interrupted" in re.sub(r"\s+", " ", out)
