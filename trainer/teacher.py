@@ -1,0 +1,63 @@
+"""Stage 1 of DGS-Net (arXiv 2511.13108): a linear head on frozen CLIP image features.
+
+BCE with logits, label 1 for generated. The loss is convex in a linear head, so instead of epochs of
+Adam it is minimised to the end with L-BFGS, with an L2 penalty because D is of the order of N.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from dgsforensics.datasets import Sample
+from dgsforensics.records import Label
+
+
+def fit_head(
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    l2: float,
+) -> tuple[Tensor, Tensor]:
+    """Weight (1, D) and bias (1,) of the head, for raw features.
+
+    `features` (N, D), `labels` (N,) with 1 for generated, `weights` (N,) positive. Inside, features
+    are standardised, and the penalty is `l2 / 2 * ||w||^2` beside the weighted mean loss; the
+    standardisation is then folded into the head. Deterministic.
+    """
+    x = torch.from_numpy(features).double()  # (N, D)
+    y = torch.from_numpy(labels).double()
+    w = torch.from_numpy(weights / weights.sum())
+    mean = (w[:, None] * x).sum(0)
+    std = (w[:, None] * (x - mean) ** 2).sum(0).sqrt().clamp_min(1e-6)
+    x = (x - mean) / std
+    weight = torch.zeros(x.shape[1], dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS(
+        [weight, bias], max_iter=500, tolerance_grad=1e-7, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        losses = F.binary_cross_entropy_with_logits(x @ weight + bias, y, reduction="none")
+        loss = (w * losses).sum() + l2 / 2 * weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    folded = (weight / std).detach()
+    return folded[None].float(), (bias.detach() - folded @ mean).float()
+
+
+def balanced_weights(samples: list[Sample], power: float = 0.5) -> NDArray[np.float64]:
+    """Weights (N,): both classes count alike; inside a class a source or generator of n images
+    counts as n to the `power` (1: every image alike, 0: every source alike)."""
+    cells = [(s.label, s.generator or s.source) for s in samples]
+    count = {cell: cells.count(cell) for cell in set(cells)}
+    raw = np.array([count[cell] ** (power - 1) for cell in cells], dtype=np.float64)
+    generated = np.array([s.label == Label.GENERATED for s in samples])
+    for side in (generated, ~generated):
+        if side.any():
+            raw[side] /= raw[side].sum()
+    return raw
