@@ -92,7 +92,7 @@ class Calibration:
             raise UsageError(
                 f"a false-positive rate of {rate:g} cannot be promised: "
                 f"it was calibrated on {count} real photographs",
-                f"the smallest rate it supports is {1 / (count + 1):.4f}",
+                f"the smallest rate it supports is {math.ceil(1e4 / (count + 1)) / 1e4:.4f}",
             )
         return math.nextafter(self.real[count - 1 - allowed], math.inf)
 
@@ -113,17 +113,18 @@ class Calibration:
             raise UsageError("give a probability or a false-positive rate, not both")
         if probability is not None:
             upper = self.logit(probability)
-            origin = f"probability {probability:g} as asked for"
+            origin = f"probability {probability:g}; its false-positive rate"
         else:
-            rate = DEFAULT_FPR if fpr is None else fpr
+            smallest = 1 / (len(self.real) + 1)
+            rate = max(DEFAULT_FPR, smallest) if fpr is None else fpr
             upper = self.at_fpr(rate)
             origin = f"false-positive rate {rate:g}"
         low, high = wilson(sum(x >= upper for x in self.real), len(self.real))
-        origin += f", {low:.1%} to {high:.1%} of real photographs flagged on {self.measured_on}"
+        origin += f", measured {low:.1%} to {high:.1%} (95 % interval) on {self.measured_on}"
         return Thresholds(min(self.at_fnr(DEFAULT_FNR), upper), upper, origin)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON types, logits; `from_dict` is the inverse."""
+        """As plain JSON types; `from_dict` is the inverse."""
         return {
             "temperature": self.temperature,
             "intercept": self.intercept,
@@ -143,7 +144,7 @@ class Calibration:
                 tuple(float(x) for x in data["generated"]),
                 str(data["measured_on"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"damaged calibration: {error!r}") from error
 
 
@@ -175,8 +176,8 @@ def fit(logits: NDArray[np.float64], labels: NDArray[np.int64], measured_on: str
     return Calibration(
         temperature=spread / float(slope[0]),
         intercept=centre - spread * float(slope[1] / slope[0]),
-        real=tuple(sorted(round(float(x), 4) for x in negative)),
-        generated=tuple(sorted(round(float(x), 4) for x in positive)),
+        real=tuple(sorted(negative.tolist())),
+        generated=tuple(sorted(positive.tolist())),
         measured_on=measured_on,
     )
 

@@ -20,6 +20,9 @@ EPILOG = (
     "./dgsf.toml, then config.toml in the user's configuration folder."
 )
 
+NOT_IN_SETTINGS = ("--output", "--files-from", "--help")
+"""Of one run only: a settings file beside the pictures must not choose what is written."""
+
 app = typer.Typer(
     name="dgsf",
     help="Find AI-generated images in a folder, offline. A signal, not proof.",
@@ -94,7 +97,12 @@ def _configure(
     group = context.command
     assert isinstance(group, TyperGroup)
     names = {
-        name: {parameter.name or "" for parameter in command.params}
+        name: {
+            option.removeprefix("--"): parameter.name or ""
+            for parameter in command.params
+            for option in parameter.opts
+            if option.startswith("--") and option not in NOT_IN_SETTINGS
+        }
         for name, command in group.commands.items()
     }
     context.default_map = settings.load(names)

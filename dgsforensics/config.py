@@ -3,11 +3,11 @@
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from dgsforensics.errors import ConfigError
-from dgsforensics.lora import LoraConfig
 
 T = TypeVar("T")
 
@@ -65,6 +65,39 @@ class HeadConfig:
         """Check the order."""
         if list(self.blocks) != sorted(set(self.blocks)):
             raise ConfigError(f"head.blocks must ascend without repeats, got {self.blocks}")
+
+
+@dataclass(frozen=True, slots=True)
+class LoraConfig:
+    """Where the adapters sit and how strong they are."""
+
+    rank: int = 6
+    """Inner dimension of each adapter, at least 1."""
+    alpha: float = 6.0
+    """Numerator of the scale."""
+    dropout: float = 0.8
+    """Dropout on the input of the adapters while training, in [0, 1)."""
+    scaling: Literal["alpha/sqrt(rank)", "alpha/rank"] = "alpha/sqrt(rank)"
+    """Which scale is meant by alpha."""
+    blocks: tuple[int, ...] | None = None
+    """Indices of the adapted blocks, 0 nearest the pixels; None for all."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.rank < 1:
+            raise ConfigError(f"lora.rank must be at least 1, got {self.rank}")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"lora.dropout must lie in [0, 1), got {self.dropout}")
+        if self.scaling not in ("alpha/sqrt(rank)", "alpha/rank"):
+            raise ConfigError(
+                f"lora.scaling must be alpha/sqrt(rank) or alpha/rank: {self.scaling}"
+            )
+
+    @property
+    def scale(self) -> float:
+        """The factor in front of the adapters."""
+        divisor = math.sqrt(self.rank) if self.scaling == "alpha/sqrt(rank)" else self.rank
+        return self.alpha / divisor
 
 
 @dataclass(frozen=True, slots=True)

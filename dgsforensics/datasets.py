@@ -42,7 +42,7 @@ def read_manifest(file: Path, root: Path) -> Iterator[Sample]:
     file and line.
     """
     try:
-        stream = file.open(encoding="utf-8")
+        stream = file.open("rb")
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
     with stream:
@@ -57,8 +57,14 @@ def read_manifest(file: Path, root: Path) -> Iterator[Sample]:
                     generator=row.get("generator"),
                     source=row.get("source") or row["repo"],
                     group=str(row.get("near_dup_group") or row["sha256"]),
-                    sha256=row["sha256"],
+                    sha256=_text(row["sha256"]),
                     style=row.get("style") or "photo",
                 )
             except (ValueError, KeyError, TypeError) as error:
                 raise UsageError(f"{file}, line {number}: {error!r}") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"expected text, got {value!r}")
+    return value

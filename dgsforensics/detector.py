@@ -6,6 +6,7 @@ stands beside them. Other batch sizes and other machines differ by rounding.
 """
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -196,7 +197,12 @@ class Detector:
                 case Known():
                     rows.append(self._judge(path, row.facts, row.logit, row.note, cached=True))
                 case _Prepared():
-                    rows.append(self._judge(path, row.facts, next(logits), row.note))
+                    logit = next(logits)
+                    if math.isfinite(logit):
+                        rows.append(self._judge(path, row.facts, logit, row.note))
+                    else:
+                        reason = "the model gave no finite score"
+                        rows.append(Failure(path, row.facts, Status.UNREADABLE, reason))
                 case _:
                     assert_never(row)
         return rows, size
@@ -264,9 +270,10 @@ def input_pixels(config: InputConfig, picture: Picture) -> tuple[NDArray[np.uint
         resized = PIL.Image.fromarray(picture.pixels).resize(size, PIL.Image.Resampling.BICUBIC)
         return np.asarray(resized), None
     selection = patches.select(picture.pixels)
-    if selection.stride == patches.PATCH:
-        return selection.pixels, None
-    return selection.pixels, f"small picture: {selection.distinct} patches, overlapping"
+    if selection.distinct < patches.TILES:
+        return selection.pixels, f"small picture: {selection.distinct} of 49 patches distinct"
+    overlapping = selection.stride < patches.PATCH
+    return selection.pixels, "small picture: patches overlap" if overlapping else None
 
 
 def pick_device(name: str) -> torch.device:

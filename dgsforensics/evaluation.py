@@ -46,14 +46,15 @@ def evaluate(scores: NDArray[np.float64], labels: NDArray[np.int64], threshold: 
 def tpr_at_fpr(fake: NDArray[np.float64], real: NDArray[np.float64], rate: float) -> float:
     """Share of `fake` above the strictest threshold that flags at most a share `rate` of `real`."""
     allowed = int(np.floor(rate * len(real) + 1e-9))
-    threshold = np.sort(real)[len(real) - 1 - allowed]
+    threshold = np.sort(real)[len(real) - 1 - allowed] if allowed < len(real) else -np.inf
     return float(np.mean(fake > threshold))
 
 
 def expected_calibration_error(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], bins: int = 10
 ) -> float:
-    """ECE over equal-width bins: mean gap of confidence and frequency (arXiv 1706.04599)."""
+    """ECE of the positive class over equal-width bins: mean gap of probability and frequency
+    (after arXiv 1706.04599, which takes the confidence of the predicted class)."""
     index = np.minimum((probabilities * bins).astype(int), bins - 1)
     gaps = [
         np.sum(index == b) * abs(probabilities[index == b].mean() - labels[index == b].mean())

@@ -11,8 +11,8 @@ Three rules go beyond the reference:
 * Small images. The grid starts with a stride of 32; while it holds fewer than 49 patches, the
   stride is halved (patches then overlap), down to 1. A side under 32 is first mirrored up to 32.
   Where even stride 1 gives fewer than 49 places, the patches are repeated in order of entropy.
-* Large images. Entropies are computed one row of patches at a time, so the memory needed beside
-  the picture itself does not grow with its height.
+* Large images. Every patch on the grid is ranked, however many there are. Entropies are computed a
+  few patches at a time, so the memory needed beside the picture itself hardly grows with its size.
 """
 
 from dataclasses import dataclass
@@ -31,9 +31,11 @@ SIDE = PATCH * GRID
 """Side of the stitched picture, pixels."""
 
 _LUMA = (np.array([0.299, 0.587, 0.114]) / 255).astype(np.float32)
+_BLOCK = 32
+"""Patches computed at a time; what they need then fits the second-level cache."""
 _RESOLUTION = 1e-4
-"""Bits. Entropies closer than this count as equal and the earlier patch wins, so that the choice
-does not hang on the rounding of one processor; float32 is exact to about 5e-6 here."""
+"""Bits. Entropies are ranked after rounding to this, in raster order where they are then equal, so
+that flat patches do not change places with the rounding of a processor (about 1e-6 here)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,50 +88,46 @@ def entropy_map(pixels: NDArray[np.uint8], stride: int = PATCH) -> NDArray[np.fl
     columns = (width - PATCH) // stride + 1
     entropy = np.empty((len(tops), columns), dtype=np.float32)
     for row, top in enumerate(tops):
-        strip = pixels[top : top + PATCH]
-        luma = strip[..., 0] * _LUMA[0]  # (32, W) float32
-        luma += strip[..., 1] * _LUMA[1]
-        luma += strip[..., 2] * _LUMA[2]
-        windows = np.lib.stride_tricks.sliding_window_view(luma, PATCH, axis=1)[:, ::stride]
-        entropy[row] = _spectral_entropy(windows)
+        for first in range(0, columns, _BLOCK):
+            last = min(first + _BLOCK, columns) - 1
+            strip = pixels[top : top + PATCH, first * stride : last * stride + PATCH]
+            luma = strip.astype(np.float32, order="C") @ _LUMA  # (32, w)
+            windows = np.lib.stride_tricks.sliding_window_view(luma, PATCH, axis=1)[:, ::stride]
+            entropy[row, first : last + 1] = _spectral_entropy(windows)
     return entropy
 
 
-def _dft_matrices() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Cosine and sine parts of the length-32 DFT: along x (32, 34), non-negative frequencies; along
-    y (64, 32)."""
-    k = np.arange(PATCH)
-    angle = 2 * np.pi * np.outer(k, k) / PATCH
-    half = angle[:, : PATCH // 2 + 1]
-    along_x = np.concatenate([np.cos(half), np.sin(half)], axis=1)
-    along_y = np.concatenate([np.cos(angle), np.sin(angle)], axis=0)
-    return along_x.astype(np.float32), along_y.astype(np.float32)
-
-
-_ALONG_X, _ALONG_Y = _dft_matrices()
 _BINS = PATCH // 2 + 1
-_MULTIPLICITY = np.full(_BINS, 2, dtype=np.float32)
-"""How often each non-negative frequency along x stands in the full spectrum of a real patch."""
-_MULTIPLICITY[[0, -1]] = 1
+"""Non-negative frequencies of a patch along one axis."""
+_ANGLE = 2 * np.pi * np.outer(np.arange(_BINS), np.arange(PATCH)) / PATCH
+_DFT = np.concatenate([np.cos(_ANGLE), np.sin(_ANGLE)]).astype(np.float32)
+"""(34, 32): cosine and sine part of the DFT of length 32, one row a frequency."""
+_ONCE = np.where(np.arange(_BINS) % (PATCH // 2) == 0, 1, 2)
+_SHARE = (np.outer(_ONCE, _ONCE) / 2).astype(np.float32)
+"""(17, 17): how often a pair of absolute frequencies (y, x) stands in the full spectrum, halved
+because `_spectral_entropy` has each pair twice, once for y and once for -y."""
 
 
 def _spectral_entropy(patches: NDArray[np.float32]) -> NDArray[np.float32]:
     """Entropy in bits of N patches given as (32, N, 32), rows first.
 
-    The DFT is two matrix products: at this length BLAS beats an FFT by half (measured by
-    `benchmarks/patch_selection.py`).
+    The DFT is two matrix products: at this length BLAS beats an FFT (measured by
+    `benchmarks/patch_selection.py`). Of the spectrum of a real patch only the non-negative
+    frequencies are computed, and those of -y come from the same products as those of y.
     """
     count = patches.shape[1]
-    in_x = patches.reshape(PATCH * count, PATCH) @ _ALONG_X  # (32 N, 34)
-    both = _ALONG_Y @ in_x.reshape(PATCH, count * 2 * _BINS)  # (64, 34 N)
-    cosine, sine = both.reshape(2, PATCH, count, 2, _BINS)
-    power = np.square(cosine[:, :, 0] - sine[:, :, 1])  # (32, N, 17)
-    power += np.square(cosine[:, :, 1] + sine[:, :, 0])
-    total = np.einsum("yns,s->n", power, _MULTIPLICITY)  # (N,)
+    in_x = patches.reshape(PATCH * count, PATCH) @ _DFT.T  # (32 N, 34)
+    both = _DFT @ in_x.reshape(PATCH, count * 2 * _BINS)  # (34, 34 N)
+    (cc, cs), (sc, ss) = both.reshape(2, _BINS, count, 2, _BINS).transpose(0, 3, 1, 2, 4)
+    power = np.empty((2, _BINS, count, _BINS), dtype=np.float32)  # (sign of y, y, N, x)
+    for signed, real, imaginary in ((power[0], cc - ss, cs + sc), (power[1], cc + ss, cs - sc)):
+        np.square(real, out=signed)
+        signed += np.square(imaginary, out=imaginary)
+    total = np.einsum("zynx,yx->n", power, _SHARE)  # (N,)
     power *= (1 / (total + np.float32(1e-12)))[:, None]
     logarithm = np.log2(power + np.float32(1e-30))
     logarithm *= power
-    entropy: NDArray[np.float32] = -np.einsum("yns,s->n", logarithm, _MULTIPLICITY)
+    entropy: NDArray[np.float32] = -np.einsum("zynx,yx->n", logarithm, _SHARE)
     return entropy
 
 

@@ -68,16 +68,21 @@ def bar(total: int, quiet: bool) -> Iterator[Bar]:
         yield Bar(progress, total)
 
 
+def _console() -> Console:
+    # No markup: names of files and detectors are not ours.
+    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
 def header(run: RunInfo, files: int) -> None:
     """Say what the scan is about to do, and with what."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = _console()
     console.print(
-        f"{files} files · {run.model} ({run.model_sha256[:12]}) on {run.device}, "
+        f"{files} files · {printable(run.model)} ({run.model_sha256[:12]}) on {run.device}, "
         f"batches of {run.batch}"
     )
     console.print(
         f"flagged from {run.threshold:.1%}, inconclusive from {run.lower:.1%} · "
-        f"{run.threshold_origin}"
+        f"{printable(run.threshold_origin)}"
     )
     if run.case:
         console.print(f"case file: {printable(run.case)}")
@@ -93,7 +98,7 @@ def summary(counts: ScanSummary, interrupted: bool) -> None:
         f"{counts.unsupported} unsupported",
     ]
     time = str(timedelta(seconds=round(counts.seconds)))
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = _console()
     console.print(
         f"{'interrupted after' if interrupted else 'done:'} {counts.total} files in {time} · "
         + ", ".join(parts)

@@ -98,18 +98,22 @@ def fields_of(record: Prediction | Failure) -> dict[str, Any]:
 
 
 def to_json(value: object) -> str:
-    """One line of JSON. Text is left readable; a name that is not UTF-8 keeps its bytes as the
-    escapes `\\udc80` to `\\udcff`, which Python's `os.fsencode` turns back."""
+    """One line of JSON. Text is left readable unless it holds what a terminal might act on; a name
+    that is not UTF-8 keeps its bytes as the escapes `\\udc80` to `\\udcff`, which Python's
+    `os.fsencode` turns back."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return text if _encodable(text) else json.dumps(value, allow_nan=False)
+    return text if text.isprintable() else json.dumps(value, allow_nan=False)
 
 
 def printable(path: Path | str) -> str:
-    """A path fit for a terminal or a CSV cell: bytes and control characters become escapes."""
-    text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """A name fit for a terminal or a CSV cell: stray bytes and control characters as escapes."""
+    return "".join(c if c.isprintable() else _escape(c) for c in str(path))
+
+
+def _escape(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte that is not UTF-8, as `os.fsdecode` leaves it
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 class JsonLines:
@@ -155,7 +159,11 @@ class Csv:
 
     def row(self, record: Prediction | Failure) -> None:
         """Write one file's result."""
-        values = fields_of(record) | {"path": printable(record.path)}
+        values = fields_of(record)
+        values["path"] = printable(record.path)
+        if values["path"].startswith(("=", "+", "-", "@")):  # a spreadsheet would run it
+            values["path"] = "./" + values["path"]
+        values["reason"] = record.reason and printable(record.reason)
         self._writer.writerow("" if value is None else value for value in values.values())
 
     def end(self, summary: ScanSummary, interrupted: bool) -> None:
@@ -191,11 +199,3 @@ WRITERS: dict[str, Callable[[TextIO, RunInfo], Writer]] = {
     "table": Table,
 }
 """By name; each takes the stream and what the scan was done with."""
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

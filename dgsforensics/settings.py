@@ -20,26 +20,28 @@ def user_file() -> Path:
     return platformdirs.user_config_path("dgsforensics") / "config.toml"
 
 
-def load(known: dict[str, set[str]]) -> dict[str, dict[str, Any]]:
-    """Defaults by command and parameter name (`no_cache` for `no-cache`), project over user.
+def load(known: dict[str, dict[str, str]]) -> dict[str, dict[str, Any]]:
+    """Defaults by command and parameter, project over user.
 
-    `known` lists the parameters of each command. Raises `UsageError` naming file and key for what
-    is not TOML, not a command or not one of its options.
+    `known` maps each command to the parameters behind its long options: `{"scan": {"no-cache":
+    "no_cache"}}`. Raises `UsageError` naming file and key for what is not TOML, not a command or
+    not one of its options.
     """
     merged: dict[str, dict[str, Any]] = {command: {} for command in known}
     for file in (user_file(), Path(PROJECT_FILE)):
-        if not file.is_file():
-            continue
         try:
-            tables = tomllib.loads(file.read_text(encoding="utf-8"))
+            tables = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            continue
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"{file}: {error}") from error
         for command, values in tables.items():
-            if command not in known or not isinstance(values, dict):
+            if command not in known:
                 raise UsageError(f"{file}: no command {command!r}", f"known: {', '.join(known)}")
+            if not isinstance(values, dict):
+                raise UsageError(f"{file}: {command!r} has to be a table, [{command}]")
             for key, value in values.items():
-                name = key.replace("-", "_")
-                if name not in known[command]:
-                    raise UsageError(f"{file}: {command} has no option {key!r}")
-                merged[command][name] = value
+                if key not in known[command]:
+                    raise UsageError(f"{file}: {command} has no option {key!r} for a settings file")
+                merged[command][known[command][key]] = value
     return merged

@@ -2,6 +2,10 @@
 
 A decoder that hangs inside C code cannot be stopped, only left behind: its thread is a daemon, is
 replaced, and ends by itself if the call ever returns.
+
+While a window is open, numpy's BLAS runs in one thread: the window is the parallelism, and beside a
+busy model BLAS threads that wait for each other made patch selection 60 times slower (12 megapixels
+on 2 cores, 9.8 s against 0.15 s).
 """
 
 import itertools
@@ -11,7 +15,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from threadpoolctl import ThreadpoolController
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,6 +48,8 @@ def ahead(
     up. What `work` raises is raised here, at its turn. Closing the generator stops the threads
     after what they are doing.
     """
+    if workers < 1 or size < 1:
+        raise ValueError(f"a window needs a worker and a place, got {workers} and {size}")
     tasks: queue.SimpleQueue[_Task[Item, Result] | None] = queue.SimpleQueue()
     source = iter(items)
     window: deque[_Task[Item, Result]] = deque()
@@ -61,6 +69,7 @@ def ahead(
     for _ in range(workers):
         start_worker()
     try:
+        _blas.hold()
         fill()
         while window:
             head = window.popleft()
@@ -77,6 +86,37 @@ def ahead(
             task.abandoned = True
         for _ in range(threads):
             tasks.put(None)
+        _blas.release()
+
+
+class _SingleThreadedBlas:
+    """Keeps the BLAS that numpy brought at one thread while at least one window holds it.
+
+    No other BLAS is touched: torch may need its own with all threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holders = 0
+        self._limit: Any = None
+
+    def hold(self) -> None:
+        with self._lock:
+            self._holders += 1
+            if self._holders == 1:
+                loaded = ThreadpoolController()
+                paths = [lib.filepath for lib in loaded.lib_controllers]
+                ours = loaded.select(filepath=[path for path in paths if "numpy" in path])
+                self._limit = ours.limit(limits=1)
+
+    def release(self) -> None:
+        with self._lock:
+            self._holders -= 1
+            if self._holders == 0:
+                self._limit.restore_original_limits()
+
+
+_blas = _SingleThreadedBlas()
 
 
 def _finished(task: _Task[Item, Result], seconds: float) -> bool:
@@ -89,7 +129,8 @@ def _finished(task: _Task[Item, Result], seconds: float) -> bool:
 
 
 def _left(started: float, seconds: float) -> float:
-    return max(0.0, started + seconds - time.monotonic())
+    left = started + seconds - time.monotonic()
+    return min(max(0.0, left), threading.TIMEOUT_MAX)  # seconds may be infinite
 
 
 def _serve(

@@ -2,11 +2,11 @@ import hashlib
 import pickle
 
 import pytest
-import tiny_clip
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+import tiny_clip
 from dgsforensics.backbone import (
     build_tower,
     load_backbone,

@@ -3,14 +3,13 @@ import json
 import pickle
 
 import pytest
-import tiny_clip
 import torch
 from safetensors.torch import load_file, save_file
 
+import tiny_clip
 from dgsforensics import checkpoint
-from dgsforensics.config import DetectorConfig
+from dgsforensics.config import DetectorConfig, LoraConfig
 from dgsforensics.errors import CheckpointError, ConfigError
-from dgsforensics.lora import LoraConfig
 
 
 def metadata(file):

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import photo
 
+from conftest import photo
 from dgsforensics import cli
 from dgsforensics.records import Verdict
 from dgsforensics.report import FIELDS
@@ -230,6 +230,23 @@ def test_settings_files_are_below_variables_and_flags(dgsf, folder, monkeypatch,
     code, _, err = dgsf("scan", folder)
     assert code == 2
     assert "'btach'" in err
+
+
+def test_a_settings_file_does_not_choose_what_is_written(dgsf, folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dgsf.toml").write_text("[scan]\njson = true\n")
+    assert json.loads(dgsf("scan", folder)[1])["results"]
+    (tmp_path / "dgsf.toml").write_text("[scan]\noutput = 'x.json'\n")
+    code, _, err = dgsf("scan", folder)
+    assert code == 2
+    assert "no option 'output'" in err
+
+
+def test_names_are_not_markup(dgsf, folder, tmp_path):
+    case = tmp_path / "[red]x[/y].case"
+    code, _, err = dgsf("scan", folder, "--case", case)
+    assert code in (0, 1)
+    assert "[red]x[/y].case" in err
 
 
 def test_quiet_says_nothing_on_standard_error(dgsf, folder):

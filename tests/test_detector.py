@@ -5,17 +5,17 @@ import warnings
 
 import numpy as np
 import pytest
-import tiny_clip
 import torch
-from conftest import photo
 from PIL import Image
 
+import tiny_clip
+from conftest import photo
 from dgsforensics import Detector, files
+from dgsforensics.config import LoraConfig
 from dgsforensics.detector import pick_device
 from dgsforensics.errors import DeviceError, UnreadableError
 from dgsforensics.files import Limits
 from dgsforensics.folders import find_files
-from dgsforensics.lora import LoraConfig
 from dgsforensics.records import Failure, FileFacts, Known, Prediction, Status
 
 
@@ -126,6 +126,12 @@ def test_other_errors_of_the_model_are_not_taken_for_memory(detector, folder, mo
         list(detector.scan([folder]))
 
 
+def test_a_score_that_is_no_number_is_a_failure(detector, folder):
+    torch.nn.init.constant_(detector.model.head.bias, torch.nan)
+    rows = list(detector.scan([folder]))
+    assert {row.reason for row in rows} == {"the model gave no finite score"}
+
+
 def test_score_takes_paths_and_open_images(detector, folder):
     path = folder / "01.png"
     row = detector.score(path)
@@ -140,7 +146,7 @@ def test_score_takes_paths_and_open_images(detector, folder):
 
 def test_small_pictures_say_so(detector):
     assert detector.score(photo(240, 240)).reason is None
-    assert "small picture: 1 patch" in detector.score(Image.new("RGB", (1, 1))).reason
+    assert "1 of 49 patches distinct" in detector.score(Image.new("RGB", (1, 1))).reason
 
 
 def test_verdict_follows_the_thresholds(detector, folder):

@@ -8,8 +8,8 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from conftest import gallery_bytes
 
+from conftest import gallery_bytes
 from dgsforensics import folders
 from dgsforensics.folders import find_files, read_list
 from dgsforensics.records import Failure, Status

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import BROKEN, encode, gallery_bytes, photo, png_claiming
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from conftest import BROKEN, encode, gallery_bytes, photo, png_claiming
 from dgsforensics import files, formats, images
 from dgsforensics.errors import ConfigError, ImageError, UnreadableError, UnsupportedError
 from dgsforensics.files import Limits

@@ -1,13 +1,13 @@
 import copy
 
 import pytest
-import tiny_clip
 import torch
 
+import tiny_clip
 from dgsforensics.backbone import load_backbone
-from dgsforensics.config import BackboneConfig
+from dgsforensics.config import BackboneConfig, LoraConfig
 from dgsforensics.errors import ConfigError
-from dgsforensics.lora import LoraAttention, LoraConfig, add_lora, lora_state, merge_lora
+from dgsforensics.lora import LoraAttention, add_lora, lora_state, merge_lora
 from dgsforensics.model import DetectorModel
 
 CONFIG = LoraConfig(rank=3, alpha=5, dropout=0.5)

@@ -12,8 +12,7 @@ from dgsforensics import checkpoint
 from dgsforensics.backbone import build_tower
 from dgsforensics.calibration import Calibration
 from dgsforensics.checkpoint import Checkpoint
-from dgsforensics.config import BackboneConfig, DetectorConfig, HeadConfig, InputConfig
-from dgsforensics.lora import LoraConfig
+from dgsforensics.config import BackboneConfig, DetectorConfig, HeadConfig, InputConfig, LoraConfig
 from dgsforensics.model import DetectorModel
 
 NAME = "dgsf-tiny-test"

@@ -85,4 +85,4 @@ def _crop(image: Image.Image, longest: int, rng: random.Random) -> Image.Image:
 def _add_noise(image: Image.Image, sigma: float, seed: int) -> Image.Image:
     pixels = np.asarray(image, dtype=np.float32)
     noise = np.random.default_rng(seed).normal(0, sigma, pixels.shape)
-    return Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
+    return Image.fromarray(np.rint(np.clip(pixels + noise, 0, 255)).astype(np.uint8))

@@ -4,6 +4,7 @@ A row is kept by what it depends on: the content of the image, what was done to 
 of the cache folder) the backbone, the input and what the head reads.
 """
 
+import copy
 import hashlib
 import itertools
 import json
@@ -93,8 +94,8 @@ def extract(
     cache = FeatureCache(cache_folder / cache_name(model, precision))
     keys = [key_of(sample, treatment, seed) for sample in samples]
     missing = [i for i, key in enumerate(keys) if key not in cache]
-    tower_precision = next(model.parameters()).dtype
-    model.to(precision)
+    if precision != torch.float32:
+        model = copy.deepcopy(model).to(precision)  # casting back would not restore the weights
     fresh: dict[str, NDArray[np.float32]] = {}
     started, done = time.monotonic(), 0
 
@@ -114,7 +115,6 @@ def extract(
         progress(done, len(missing), done / (time.monotonic() - started))
     if fresh:
         cache.add(fresh)
-    model.to(tower_precision)
     return cache.take(keys)
 
 

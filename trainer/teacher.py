@@ -30,12 +30,18 @@ def fit_head(
     y = torch.from_numpy(labels).double()
     w = torch.from_numpy(weights / weights.sum())
     mean = (w[:, None] * x).sum(0)
-    std = (w[:, None] * (x - mean) ** 2).sum(0).sqrt().clamp_min(1e-6)
+    std = (w[:, None] * (x - mean) ** 2).sum(0).sqrt()
+    # A feature that never changes gets the weight 0, not its rounding error times a million.
+    std = torch.where(std > 1e-6 * (1 + mean.abs()), std, torch.inf)
     x = (x - mean) / std
     weight = torch.zeros(x.shape[1], dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS(
-        [weight, bias], max_iter=500, tolerance_grad=1e-7, line_search_fn="strong_wolfe"
+        [weight, bias],
+        max_iter=500,
+        tolerance_grad=1e-7,
+        tolerance_change=0,
+        line_search_fn="strong_wolfe",
     )
 
     def closure() -> Tensor:

@@ -1,0 +1,337 @@
+import ast
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LONGEST = 320
+"""Lines of a module."""
+LAYERS = {
+    "errors": 0,
+    "formats": 0,
+    "records": 0,
+    "calibration": 1,
+    "config": 1,
+    "files": 1,
+    "patches": 1,
+    "schema": 1,
+    "settings": 1,
+    "window": 1,
+    "datasets": 2,
+    "folders": 2,
+    "images": 2,
+    "lora": 2,
+    "backbone": 3,
+    "model": 3,
+    "checkpoint": 4,
+    "report": 4,
+    "store": 4,
+    "detector": 5,
+    "evaluation": 5,
+    "progress": 5,
+    "scanning": 6,
+    "trainer": 6,
+    "trainer.card": 6,
+    "trainer.degrade": 6,
+    "trainer.splits": 6,
+    "trainer.teacher": 6,
+    "trainer.features": 7,
+    "cli": 8,
+    "__init__": 9,
+}
+"""A module imports from lower layers only; `__init__` is the door, which nobody inside uses."""
+THIRD_PARTY = {
+    "backbone": {"open_clip", "safetensors", "torch"},
+    "calibration": {"numpy"},
+    "checkpoint": {"platformdirs", "safetensors", "torch"},
+    "cli": {"typer"},
+    "detector": {"PIL", "numpy", "torch"},
+    "evaluation": {"numpy", "sklearn"},
+    "images": {"PIL", "numpy", "pillow_heif", "rawpy"},
+    "lora": {"open_clip", "torch"},
+    "model": {"open_clip", "torch"},
+    "patches": {"numpy"},
+    "progress": {"rich"},
+    "report": {"rich"},
+    "settings": {"platformdirs"},
+    "store": {"platformdirs"},
+    "window": {"threadpoolctl"},
+    "trainer.degrade": {"PIL", "numpy"},
+    "trainer.features": {"PIL", "numpy", "torch"},
+    "trainer.splits": {"numpy"},
+    "trainer.teacher": {"numpy", "torch"},
+}
+"""What each module may import from elsewhere; those not listed, nothing."""
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "open_clip": "open_clip_torch",
+    "pillow_heif": "pillow-heif",
+    "sklearn": "scikit-learn",
+}
+"""Where the name to install is not the name to import."""
+WITHOUT_TORCH = set(LAYERS) - {
+    *("backbone", "checkpoint", "detector", "lora", "model", "scanning"),
+    *("trainer.card", "trainer.features", "trainer.teacher"),
+}
+"""These load neither torch nor open_clip, not even by what they import."""
+FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "core", "manager", "misc"}
+
+
+def modules() -> dict[str, Path]:
+    """Module name under `dgsforensics` to file."""
+    found = {}
+    for folder, prefix in ((ROOT / "dgsforensics", ()), (ROOT / "trainer", ("trainer",))):
+        for file in folder.rglob("*.py"):
+            parts = (*prefix, *file.relative_to(folder).with_suffix("").parts)
+            if parts[-1] == "__init__" and len(parts) > 1:
+                parts = parts[:-1]
+            found[".".join(parts)] = file
+    return found
+
+
+MODULES = modules()
+
+
+def source(name: str) -> ast.Module:
+    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
+
+
+def imported(tree: ast.AST, name: str) -> Iterator[str]:
+    """Full names of all modules imported anywhere in a module; names from a module are dropped."""
+    package = "dgsforensics" + (".trainer" if name.startswith("trainer") else "")
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import():
+                yield from (alias.name for alias in node.names)
+            case ast.ImportFrom():
+                parents = package.split(".")
+                start = parents[: len(parents) - node.level + 1] if node.level else []
+                module = ".".join([*start, *([node.module] if node.module else [])])
+                for alias in node.names:
+                    inner = f"{module}.{alias.name}".removeprefix("dgsforensics.")
+                    yield f"dgsforensics.{inner}" if inner in LAYERS else module
+
+
+def ours(tree: ast.AST, name: str) -> set[str]:
+    """The modules of this project that a module imports."""
+    found = {m for m in imported(tree, name) if m.split(".")[0] in ("dgsforensics", "trainer")}
+    return {m.removeprefix("dgsforensics.") if m != "dgsforensics" else "__init__" for m in found}
+
+
+def third_party(tree: ast.AST, name: str) -> set[str]:
+    roots = {module.split(".")[0] for module in imported(tree, name)}
+    return roots - set(sys.stdlib_module_names) - {"dgsforensics", "trainer"}
+
+
+def at_import(tree: ast.Module) -> ast.Module:
+    """What is left when functions and `if TYPE_CHECKING` are cut away: what runs on import."""
+
+    class Cut(ast.NodeTransformer):
+        def visit_FunctionDef(self, node: ast.FunctionDef) -> None: ...
+
+        def visit_If(self, node: ast.If) -> ast.If | None:
+            return None if "TYPE_CHECKING" in ast.unparse(node.test) else node
+
+    return Cut().visit(tree)
+
+
+def uses(tree: ast.AST) -> Iterator[str]:
+    """Dotted names that are called or raised."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+        elif isinstance(node, ast.Raise) and node.exc is not None:
+            yield ast.unparse(node.exc).split("(")[0]
+
+
+PRINTS = {"print", "Console", "typer.echo", "typer.secho", "rich.print"}
+EXITS = {"sys.exit", "exit", "quit", "os._exit", "os.abort", "SystemExit", "typer.Exit"}
+LOGS = {"logging.basicConfig", "logging.disable", "logging.config.dictConfig"}
+
+
+def prints(tree: ast.AST) -> bool:
+    return any(
+        use in PRINTS or use.startswith(("sys.stdout.write", "sys.stderr.write"))
+        for use in uses(tree)
+    )
+
+
+def exits(tree: ast.AST) -> bool:
+    return bool(EXITS & set(uses(tree)))
+
+
+# The rules
+
+
+def test_every_module_has_a_layer() -> None:
+    assert set(MODULES) == set(LAYERS)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_strictly_down(name: str) -> None:
+    for other in ours(source(name), name):
+        assert other in LAYERS, f"{name} imports {other}, which has no layer"
+        assert LAYERS[other] < LAYERS[name], f"{name} imports {other}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_third_party_imports_are_the_allowed_ones(name: str) -> None:
+    assert third_party(source(name), name) == THIRD_PARTY.get(name, set())
+
+
+def test_what_is_imported_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    declared = {line.split(">")[0].split("[")[0].strip() for lines in lists for line in lines}
+    needed = {name for name in MODULES for name in third_party(source(name), name)}
+    assert {DISTRIBUTIONS.get(name, name) for name in needed} <= declared
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT_TORCH))
+def test_light_modules_do_not_lead_to_torch(name: str) -> None:
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        seen.add(current)
+        tree = at_import(source(current))
+        assert not {"torch", "open_clip"} & third_party(tree, current), f"by way of {current}"
+        waiting += ours(tree, current) - seen
+
+
+def test_the_case_file_and_the_report_know_records_and_errors_only() -> None:
+    assert ours(source("store"), "store") <= {"errors", "records", "schema"}
+    assert ours(source("schema"), "schema") <= {"errors", "records"}
+    assert ours(source("report"), "report") <= {"errors", "records"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_inference_does_not_know_the_trainer(name: str) -> None:
+    if not name.startswith("trainer"):
+        assert not any(other.split(".")[0] == "trainer" for other in ours(source(name), name))
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("trainer")])
+def test_trainer_modules_import_each_other_relatively(name: str) -> None:
+    for node in ast.walk(source(name)):
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            full = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            full = [alias.name for alias in node.names]
+        else:
+            continue
+        for module in full:
+            assert not f"{module}.".startswith(("dgsforensics.trainer.", "trainer."))
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"cli", "report", "progress"}))
+def test_only_cli_report_and_progress_print(name: str) -> None:
+    assert not prints(source(name))
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"cli"}))
+def test_only_cli_exits_and_sets_up_logging(name: str) -> None:
+    assert not exits(source(name))
+    assert not LOGS & set(uses(source(name)))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_is_named_for_what_lives_there(name: str) -> None:
+    assert not FORBIDDEN_NAMES & set(name.split("."))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_can_be_read_in_one_sitting(name: str) -> None:
+    assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_says_what_it_is(name: str) -> None:
+    assert ast.get_docstring(source(name))
+
+
+# The rules can be broken
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "expected"),
+    [
+        ("images", "from dgsforensics import detector", {"detector"}),
+        ("images", "from dgsforensics import Detector", {"__init__"}),
+        ("images", "import dgsforensics", {"__init__"}),
+        ("images", "import dgsforensics.detector", {"detector"}),
+        ("images", "from dgsforensics.detector import Detector", {"detector"}),
+        ("images", "def f():\n    from dgsforensics import trainer", {"trainer"}),
+        ("images", "from dgsforensics.trainer.teacher import fit_head", {"trainer.teacher"}),
+        ("images", "from .detector import Detector", {"detector"}),
+        ("trainer.teacher", "from . import features", {"trainer.features"}),
+        ("trainer.teacher", "from .features import extract", {"trainer.features"}),
+        ("trainer.teacher", "from ..detector import Detector", {"detector"}),
+        ("trainer.teacher", "import trainer.features", {"trainer.features"}),
+        ("images", "import os, numpy.linalg\nfrom PIL import Image", set()),
+    ],
+)
+def test_imports_are_found_however_written(name: str, code: str, expected: set[str]) -> None:
+    assert ours(ast.parse(code), name) == expected
+
+
+def test_third_party_imports_are_found_however_written() -> None:
+    code = "import os, numpy.linalg\ndef f():\n    from PIL import Image\n    import torch as t"
+    assert third_party(ast.parse(code), "images") == {"numpy", "PIL", "torch"}
+    assert third_party(at_import(ast.parse(code)), "images") == {"numpy"}
+    guarded = "if TYPE_CHECKING:\n    import torch\nimport rich"
+    assert third_party(at_import(ast.parse(guarded)), "images") == {"rich"}
+
+
+@pytest.mark.parametrize(
+    "code", ["print(1)", "sys.stdout.write('')", "c = Console(stderr=True)", "typer.echo('')"]
+)
+def test_printing_is_found(code: str) -> None:
+    assert prints(ast.parse(f"def f():\n    {code}"))
+    assert not prints(ast.parse("logger.info('')\nconsole.print(1)\nstream.write('')"))
+
+
+@pytest.mark.parametrize(
+    "code", ["sys.exit(1)", "raise SystemExit", "raise typer.Exit(2)", "quit()"]
+)
+def test_exiting_is_found(code: str) -> None:
+    assert exits(ast.parse(f"def f():\n    {code}"))
+    assert not exits(ast.parse("raise ValueError(sys)\nstack.exit()"))
+
+
+# What is loaded
+
+
+def loaded_after(code: str) -> set[str]:
+    """Top-level modules in a fresh interpreter after some code."""
+    script = f"import sys\ntry:\n    {code}\nexcept SystemExit as end:\n    assert not end.code\n"
+    script += "print('\\n' + ' '.join({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    loaded = loaded_after("import dgsforensics; dgsforensics.__version__")
+    assert "dgsforensics" in loaded
+    assert not loaded & {"torch", "open_clip", "numpy", "PIL", "rich", "textual", "typer"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["scan", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    command = ["dgsf", *arguments]
+    loaded = loaded_after(f"sys.argv = {command!r}; from dgsforensics.cli import main; main()")
+    assert {"dgsforensics", "typer"} <= loaded
+    assert not loaded & {"torch", "open_clip", "numpy", "PIL", "textual", "sklearn"}

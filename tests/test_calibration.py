@@ -1,0 +1,309 @@
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from dgsforensics.calibration import Calibration, fit, wilson
+from dgsforensics.errors import CheckpointError, UsageError
+from dgsforensics.records import Verdict
+
+logits = st.floats(-1e3, 1e3)
+many = st.lists(logits, min_size=1, max_size=150).map(lambda values: tuple(sorted(values)))
+rates = st.floats(0.001, 0.999)
+
+
+def made(
+    real: tuple[float, ...] = (-1.0,),
+    generated: tuple[float, ...] = (1.0,),
+    temperature: float = 1.0,
+    intercept: float = 0.0,
+) -> Calibration:
+    return Calibration(temperature, intercept, real, generated, "a test")
+
+
+def draw(n_real: int, n_fake: int, gap: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    values = np.concatenate([rng.normal(0, 1, n_real), rng.normal(gap, 1.5, n_fake)])
+    labels = np.repeat([0, 1], [n_real, n_fake])
+    order = rng.permutation(len(values))
+    return values[order], labels[order]
+
+
+# Probability
+
+
+@given(st.floats(1e-9, 1 - 1e-9), st.floats(0.01, 100), st.floats(-50, 50))
+def test_logit_and_probability_are_inverse(p: float, temperature: float, intercept: float) -> None:
+    calibration = made(temperature=temperature, intercept=intercept)
+    assert calibration.probability(calibration.logit(p)) == pytest.approx(p, rel=1e-9, abs=1e-12)
+
+
+@given(logits, logits, st.floats(0.01, 100), st.floats(-50, 50))
+def test_probability_rises_with_the_logit(a: float, b: float, temperature: float, i: float) -> None:
+    calibration = made(temperature=temperature, intercept=i)
+    low, high = (calibration.probability(x) for x in sorted((a, b)))
+    assert 0 <= low <= high <= 1
+    if abs(a - b) > 1e-6 * temperature and max(abs(a - i), abs(b - i)) < 10 * temperature:
+        assert low < high
+
+
+def test_probability_by_hand() -> None:
+    calibration = made(temperature=2.0, intercept=3.0)
+    assert calibration.probability(3.0) == 0.5
+    assert calibration.probability(5.0) == pytest.approx(1 / (1 + math.exp(-1)))
+    assert calibration.logit(0.5) == 3.0
+    assert calibration.logit(0.9) == pytest.approx(3 + 2 * math.log(9))
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-3, 1.0, 1e300])
+def test_extreme_logits_do_not_overflow(temperature: float) -> None:
+    calibration = made(temperature=temperature)
+    for logit in (1e4, 1e308, math.inf):
+        assert calibration.probability(logit) + calibration.probability(-logit) == 1
+    assert made().probability(-1e4) == 0 and made().probability(1e4) == 1
+
+
+@pytest.mark.parametrize("p", [0, 1, -0.1, 1.1, math.nan, math.inf])
+def test_no_logit_for_certainty(p: float) -> None:
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        made().logit(p)
+
+
+# Fit
+
+
+def test_fit_is_class_balanced_logistic_regression() -> None:
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    values, labels = draw(6000, 1500, 2.5)
+    calibration = fit(values, labels, "x")
+    reference = linear_model.LogisticRegression(
+        C=1e12, class_weight="balanced", tol=1e-12, max_iter=1000
+    )
+    reference.fit(values[:, None], labels)
+    slope, offset = reference.coef_[0, 0], reference.intercept_[0]
+    assert calibration.temperature == pytest.approx(1 / slope, rel=0.01)
+    assert calibration.intercept == pytest.approx(-offset / slope, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("n_real", "n_fake", "gap", "scale"),
+    [
+        (50, 50, 1, 1),
+        (3, 400, 2, 1),
+        (400, 3, 2, 1),
+        (1, 1, 9, 1),
+        (80, 60, 30, 1e-3),
+        (9, 9, 3, 1e4),
+    ],
+)
+def test_fit_is_a_minimum_at_softened_targets(
+    n_real: int, n_fake: int, gap: float, scale: float
+) -> None:
+    values, labels = draw(n_real, n_fake, gap)
+    values = 7.0 + scale * values
+    calibration = fit(values, labels, "x")
+    p = np.array([calibration.probability(float(x)) for x in values])
+    target = np.where(labels == 1, (n_fake + 1) / (n_fake + 2), 1 / (n_real + 2))
+    weight = np.where(labels == 1, 1 / n_fake, 1 / n_real)
+    spread = max(float(values.std()), 1e-12)
+    assert abs((weight * (p - target)).sum()) < 1e-6
+    assert abs((weight * (p - target) * (values - values.mean()) / spread).sum()) < 1e-6
+
+
+def test_separable_logits_keep_a_finite_temperature() -> None:
+    values = np.concatenate([np.linspace(-5, -4, 100), np.linspace(4, 5, 100)])
+    calibration = fit(values, np.repeat([0, 1], 100), "x")
+    assert 0.05 < calibration.temperature < 5
+    assert calibration.intercept == pytest.approx(0, abs=1e-6)
+    assert 0.95 < calibration.probability(4.5) < 1
+
+
+def test_the_share_of_a_class_does_not_move_the_fit() -> None:
+    values, labels = draw(500, 500, 2)
+    fake = values[labels == 1]
+    more = np.concatenate([values, np.tile(fake, 9)])
+    balanced = fit(values, labels, "x")
+    skewed = fit(more, np.concatenate([labels, np.ones(9 * len(fake), dtype=int)]), "x")
+    assert skewed.intercept == pytest.approx(balanced.intercept, abs=0.01)
+    assert skewed.temperature == pytest.approx(balanced.temperature, rel=0.01)
+
+
+def test_logits_that_rank_the_wrong_way_are_refused() -> None:
+    values, labels = draw(200, 200, 3)
+    with pytest.raises(ValueError, match="nothing to calibrate"):
+        fit(-values, labels, "x")
+    with pytest.raises(ValueError, match="nothing to calibrate"):
+        fit(np.ones(400), labels, "x")
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_class_is_refused(label: int) -> None:
+    with pytest.raises(ValueError, match="real and generated"):
+        fit(np.arange(5.0), np.full(5, label), "x")
+
+
+def test_fit_keeps_the_logits_it_saw() -> None:
+    calibration = fit(np.array([3.0, -2.0, 1.0, -5.0, 4.0]), np.array([1, 0, 1, 0, 0]), "some")
+    assert calibration.real == (-5, -2, 4) and calibration.generated == (1, 3)
+    assert calibration.measured_on == "some"
+
+
+# Thresholds
+
+
+def test_at_fpr_flags_exactly_what_it_may() -> None:
+    calibration = made(real=tuple(float(x) for x in range(99)))
+    for rate, flagged in ((0.01, 0), (0.02, 1), (0.05, 4), (0.055, 4), (0.1, 9), (0.5, 49)):
+        threshold = calibration.at_fpr(rate)
+        assert sum(x >= threshold for x in calibration.real) == flagged
+
+
+@given(many, rates)
+def test_at_fpr_is_the_lowest_that_keeps_its_word(real: tuple[float, ...], rate: float) -> None:
+    allowed = math.floor(rate * (len(real) + 1) + 1e-9) - 1
+    assume(allowed >= 0)
+    threshold = made(real=real).at_fpr(rate)
+    assert sum(x >= threshold for x in real) <= allowed
+    assert sum(x >= math.nextafter(threshold, -math.inf) for x in real) > allowed
+
+
+def test_a_new_photograph_is_flagged_at_the_promised_rate() -> None:
+    rng = np.random.default_rng(0)
+    count, rate, chances = 59, 0.1, []
+    for real in np.sort(rng.normal(size=(3000, count)), axis=1):
+        threshold = made(real=tuple(real.tolist())).at_fpr(rate)
+        chances.append(math.erfc(threshold / math.sqrt(2)) / 2)
+    assert np.mean(chances) == pytest.approx(rate, abs=0.003)  # 0.083 or 0.117 if off by one
+
+
+@pytest.mark.parametrize("count", [1, 7, 18, 299, 1700, 30_000])
+def test_a_rate_too_small_is_refused_and_the_smallest_named(count: int) -> None:
+    calibration = made(real=tuple(float(x) for x in range(count)))
+    with pytest.raises(UsageError, match=f"{count} real photographs") as caught:
+        calibration.at_fpr(0.9 / (count + 1))
+    named = re.search(r"\d\.\d+", caught.value.hint or "")
+    assert named is not None
+    assert float(named[0]) == pytest.approx(1 / (count + 1), abs=1.1e-4)
+    assert calibration.at_fpr(float(named[0])) > calibration.real[-1] - 10
+
+
+def test_nineteen_photographs_support_five_percent() -> None:
+    assert made(real=tuple(map(float, range(19)))).at_fpr(0.05) > 18
+    with pytest.raises(UsageError):
+        made(real=tuple(map(float, range(18)))).at_fpr(0.05)
+
+
+@pytest.mark.parametrize("rate", [0, 1, -0.1, 2, math.nan, math.inf])
+def test_rates_outside_0_to_1_are_refused(rate: float) -> None:
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        made(real=tuple(map(float, range(100)))).at_fpr(rate)
+
+
+def test_at_fnr_misses_no_more_than_it_may() -> None:
+    calibration = made(generated=tuple(float(x) for x in range(99)))
+    for rate, missed in ((0.2, 19), (0.05, 4), (0.001, 0)):
+        assert sum(x < calibration.at_fnr(rate) for x in calibration.generated) == missed
+
+
+@given(many, many, rates, st.booleans())
+@settings(max_examples=200)
+def test_the_band_is_never_upside_down(
+    real: tuple[float, ...], generated: tuple[float, ...], rate: float, by_rate: bool
+) -> None:
+    assume(not by_rate or math.floor(rate * (len(real) + 1) + 1e-9) >= 1)
+    calibration = made(real=real, generated=generated)
+    found = calibration.thresholds(**{"fpr" if by_rate else "probability": rate})
+    assert found.lower <= found.upper
+    assert found.verdict(found.upper) is Verdict.FLAGGED
+    below = found.verdict(math.nextafter(found.upper, -math.inf))
+    assert below is (Verdict.INCONCLUSIVE if found.lower < found.upper else Verdict.NOT_FLAGGED)
+    assert found.verdict(math.nextafter(found.lower, -math.inf)) is Verdict.NOT_FLAGGED
+
+
+def test_thresholds_come_from_what_was_asked_for() -> None:
+    real = tuple(float(x) for x in range(-99, 0))
+    calibration = made(real, generated=tuple(float(x) for x in range(-9, 90)), temperature=2.0)
+    default = calibration.thresholds()
+    assert default == calibration.thresholds(fpr=0.05)
+    assert default.upper == calibration.at_fpr(0.05)
+    assert calibration.thresholds(fpr=0.2).upper < default.upper
+    assert calibration.thresholds(probability=0.9).upper == pytest.approx(2 * math.log(9))
+    assert "0.05" in default.origin and "a test" in default.origin
+    assert "0.9" in calibration.thresholds(probability=0.9).origin
+    assert "1.6% to 9.9%" in default.origin  # 4 of 99
+
+
+def test_a_rate_and_a_probability_are_too_much() -> None:
+    with pytest.raises(UsageError, match="not both"):
+        made().thresholds(fpr=0.1, probability=0.5)
+
+
+@pytest.mark.parametrize(
+    ("hits", "count", "low", "high"),
+    [
+        (0, 10, 0.0, 0.27754),  # z^2 / (n + z^2)
+        (10, 10, 0.72246, 1.0),
+        (5, 10, 0.23659, 0.76341),
+    ],
+)
+def test_wilson_by_hand(hits: int, count: int, low: float, high: float) -> None:
+    assert wilson(hits, count) == pytest.approx((low, high), abs=1e-5)
+
+
+@pytest.mark.parametrize(("hits", "count"), [(1, 3), (4, 99), (50, 1000), (999, 1000)])
+def test_wilson_ends_where_the_share_is_z_deviations_off(hits: int, count: int) -> None:
+    for end in wilson(hits, count):
+        assert abs(hits / count - end) == pytest.approx(1.96 * math.sqrt(end * (1 - end) / count))
+
+
+# On disk
+
+
+@given(many, many, st.floats(1e-3, 1e3), st.floats(-1e3, 1e3))
+def test_there_and_back(
+    real: tuple[float, ...], generated: tuple[float, ...], temperature: float, intercept: float
+) -> None:
+    calibration = made(real, generated, temperature, intercept)
+    assert Calibration.from_dict(json.loads(json.dumps(calibration.to_dict()))) == calibration
+
+
+SOUND = made().to_dict()
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        None,
+        [],
+        "calibration",
+        3,
+        {},
+        *({key: value for key, value in SOUND.items() if key != gone} for gone in SOUND),
+        SOUND | {"temperature": "hot"},
+        SOUND | {"temperature": None},
+        SOUND | {"temperature": 0},
+        SOUND | {"temperature": -1.0},
+        SOUND | {"temperature": math.nan},
+        SOUND | {"temperature": math.inf},
+        SOUND | {"temperature": 10**400},
+        SOUND | {"intercept": -math.inf},
+        SOUND | {"intercept": [1]},
+        SOUND | {"real": None},
+        SOUND | {"real": 3},
+        SOUND | {"real": []},
+        SOUND | {"real": [[1.0]]},
+        SOUND | {"real": [1.0, None]},
+        SOUND | {"real": [2.0, 1.0]},
+        SOUND | {"real": [1.0, math.nan]},
+        SOUND | {"generated": []},
+        SOUND | {"generated": [10**400]},
+        SOUND | {"generated": [3.0, 1.0, 2.0]},
+    ],
+)
+def test_damage_is_named(damaged: object) -> None:
+    with pytest.raises(CheckpointError, match="damaged calibration"):
+        Calibration.from_dict(damaged)
