@@ -114,7 +114,6 @@ class Detector:
         batch: int | None = None,
         workers: int | None = None,
         limits: Limits = DEFAULT_LIMITS,
-        known: Callable[[str], Known | None] | None = None,
     ) -> Iterator[Prediction | Failure]:
         """Score files and folders, in the order of `folders.find_files`; one bad file is one row.
 

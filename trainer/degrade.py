@@ -16,7 +16,7 @@ VERSION = 1
 """Raised whenever the same seed would give other pixels."""
 LONGEST = 1536
 """Longest side after `standard`, pixels; the upper end in `degrade`."""
-SHORTEST = 256
+SHORTEST = 192
 """Lower end of the longest side drawn in `degrade`, pixels."""
 _FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
 
@@ -32,7 +32,7 @@ def standard(image: Image.Image) -> Image.Image:
 def degrade(image: Image.Image, rng: random.Random) -> Image.Image:
     """A random path through the web: resize or crop, maybe blur, maybe noise, one or two codecs.
 
-    The longest side is drawn log-uniformly between 256 and 1536 pixels (never above the picture's
+    The longest side is drawn log-uniformly between 192 and 1536 pixels (never above the picture's
     own) and reached by resizing, cropping or both.
     """
     longest = max(image.size)
@@ -48,11 +48,11 @@ def degrade(image: Image.Image, rng: random.Random) -> Image.Image:
     if rng.random() < 0.2:
         image = _add_noise(image, rng.uniform(1, 6), rng.getrandbits(32))
     if rng.random() < 0.8:
-        image = encode(image, "JPEG", rng.randint(55, 95))
+        image = encode(image, "JPEG", rng.randint(45, 95))
     else:
-        image = encode(image, "WEBP", rng.randint(60, 95))
-    if rng.random() < 0.3:
-        image = encode(image, "JPEG", rng.randint(60, 95))
+        image = encode(image, "WEBP", rng.randint(50, 95))
+    if rng.random() < 0.4:
+        image = encode(image, "JPEG", rng.randint(55, 95))
     return image
 
 
