@@ -9,6 +9,7 @@ import logging
 import os
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -60,10 +61,7 @@ def load_backbone(config: BackboneConfig, file: Path | None = None) -> VisionTra
 
 def build_tower(name: str) -> VisionTransformer:
     """The image tower of an open_clip configuration, on the meta device (no weights)."""
-    if open_clip.get_model_config(name) is None:
-        raise ConfigError(
-            f"open_clip has no model {name!r}", "see open_clip.list_models() for the names"
-        )
+    _model_config(name)
     quiet = logging.getLogger()  # open_clip warns there that no weights were loaded: ours come next
     quiet.addFilter(_not_about_missing_weights)
     try:
@@ -76,6 +74,15 @@ def build_tower(name: str) -> VisionTransformer:
             "choose a model such as ViT-B-16-quickgelu or ViT-L-14-quickgelu",
         )
     return tower
+
+
+def _model_config(name: str) -> dict[str, Any]:
+    found: dict[str, Any] | None = open_clip.get_model_config(name)
+    if found is None:
+        raise ConfigError(
+            f"open_clip has no model {name!r}", "see open_clip.list_models() for the names"
+        )
+    return found
 
 
 def locate_weights(config: BackboneConfig) -> Path:
@@ -103,6 +110,13 @@ def locate_weights(config: BackboneConfig) -> Path:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(config.name)) or "none"
         raise CheckpointError(
             f"open_clip has no weights {config.weights!r} for {config.name}", f"it has: {tags}"
+        )
+    if source.get("quick_gelu", False) != _model_config(config.name).get("quick_gelu", False):
+        other = config.name.removesuffix("-quickgelu")
+        other += "" if other != config.name else "-quickgelu"
+        raise ConfigError(
+            f"the {config.weights} weights were trained with another activation than {config.name}",
+            f"use {other}",
         )
     try:
         return Path(open_clip.download_pretrained(source))

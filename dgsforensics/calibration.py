@@ -17,6 +17,8 @@ from dgsforensics.records import Verdict
 
 DEFAULT_FPR = 0.05
 """Share of real photographs that the default threshold may flag."""
+ROUNDING = 1e-4
+"""Logits that differ by less may be the same picture in batches of different size."""
 DEFAULT_FNR = 0.2
 """Share of generated images that may fall below the inconclusive band."""
 
@@ -77,11 +79,12 @@ class Calibration:
         return self.intercept + self.temperature * odds
 
     def at_fpr(self, rate: float) -> float:
-        """The lowest logit from which at most a share `rate` of real photographs is flagged.
+        """A logit from which at most a share `rate` of real photographs is flagged.
 
         With n calibration photographs at most floor(rate (n + 1)) - 1 of them lie at or above it,
         so that a further photograph from the same source of images is flagged with probability at
-        most `rate` (split conformal prediction, arXiv 2107.07511). Raises `UsageError` when n is
+        most `rate` (split conformal prediction, arXiv 2107.07511). It lies a little above the last
+        photograph that passes, so that no rounding changes a verdict. Raises `UsageError` when n is
         too small to support the rate.
         """
         count = len(self.real)
@@ -94,7 +97,10 @@ class Calibration:
                 f"it was calibrated on {count} real photographs",
                 f"the smallest rate it supports is {math.ceil(1e4 / (count + 1)) / 1e4:.4f}",
             )
-        return math.nextafter(self.real[count - 1 - allowed], math.inf)
+        highest_passed = self.real[count - 1 - allowed]
+        above = [x for x in (*self.real, *self.generated) if x > highest_passed]
+        gap = min([(x - highest_passed) / 2 for x in above], default=ROUNDING)
+        return max(highest_passed + min(gap, ROUNDING), math.nextafter(highest_passed, math.inf))
 
     def at_fnr(self, rate: float) -> float:
         """The highest logit below which at most a share `rate` of generated images falls."""

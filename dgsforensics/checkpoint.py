@@ -78,6 +78,7 @@ def read(path: Path) -> Checkpoint:
     try:
         meta = json.loads(text)
         version, config, calibration = meta["format"], meta["config"], meta["calibration"]
+        card = dict(meta.get("card", {}))
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path.name}: damaged metadata ({error!r})") from error
     if version != FORMAT:
@@ -86,11 +87,14 @@ def read(path: Path) -> Checkpoint:
             "update dgsforensics" if isinstance(version, int) and version > FORMAT else None,
         )
     try:
+        detector = DetectorConfig.from_dict(config)
+        if detector.backbone.sha256 is None:  # the digest of this file has to stand for all weights
+            raise CheckpointError(f"{path.name} does not say which backbone weights it needs")
         return Checkpoint(
-            DetectorConfig.from_dict(config),
+            detector,
             Calibration.from_dict(calibration),
             tensors,
-            meta.get("card", {}),
+            card,
             digest,
         )
     except ConfigError as error:
@@ -139,15 +143,13 @@ def available() -> dict[str, Path]:
 
 def resolve(name_or_path: str | Path | None) -> Path:
     """The detector file meant by a name, a path, or None for the default."""
-    if name_or_path is None:
-        name_or_path = DEFAULT
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
     known = available()
-    if str(name_or_path) in known:
-        return known[str(name_or_path)]
+    name = DEFAULT if name_or_path is None else str(name_or_path)
+    if name in known:  # before paths: a file in the current folder must not pass for the default
+        return known[name]
+    if name_or_path is not None and Path(name_or_path).is_file():
+        return Path(name_or_path)
     raise CheckpointError(
-        f"no detector {str(name_or_path)!r}",
+        f"no detector {name!r}",
         f"known by name: {', '.join(known) or 'none'}; or give the path of a .safetensors file",
     )

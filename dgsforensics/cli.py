@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -20,7 +21,7 @@ EPILOG = (
     "./dgsf.toml, then config.toml in the user's configuration folder."
 )
 
-NOT_IN_SETTINGS = ("--output", "--files-from", "--help")
+NOT_IN_SETTINGS = ("--output", "--case", "--files-from", "--help")
 """Of one run only: a settings file beside the pictures must not choose what is written."""
 
 app = typer.Typer(
@@ -50,29 +51,42 @@ def main() -> None:
     try:
         app()
     except DgsError as error:
-        if debug:
-            raise
-        print(f"dgsf: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"      {error.hint}", file=sys.stderr)
+        _complain(error.message, error.hint, debug)
     except Exception as error:  # a defect of ours: say so without a wall of text
-        if debug:
-            raise
-        print(f"dgsf: internal error: {type(error).__name__}: {error}", file=sys.stderr)
-        print("      run it again with --debug for a full report", file=sys.stderr)
+        message = f"internal error: {type(error).__name__}: {error}"
+        _complain(message, "run it again with --debug for a full report", debug)
+    try:
+        sys.stdout.flush()
+    except OSError:  # the cause has been said; Python would say it again at exit
+        _abandon_stdout()
     sys.exit(ExitCode.ERROR)
+
+
+def _abandon_stdout() -> None:
+    """Give what is still unwritten to nobody."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _complain(message: str, hint: str | None, debug: bool) -> None:
+    from dgsforensics.report import printable
+
+    if debug:
+        traceback.print_exc()
+    print(f"dgsf: {printable(message)}", file=sys.stderr)
+    if hint:
+        print(f"      {printable(hint)}", file=sys.stderr)
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Give Ctrl-C and a vanished reader their codes; Typer's own is 1, which means flagged."""
+    """Give Ctrl-C and a vanished reader their codes; left to Typer, the latter is 1: flagged."""
     try:
         yield
     except KeyboardInterrupt:
         print("dgsf: interrupted", file=sys.stderr)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing to flush to
+        _abandon_stdout()
         raise typer.Exit(ExitCode.ERROR) from None
 
 
@@ -118,6 +132,7 @@ def _batch(text: str) -> int | None:
 
 @app.command(epilog=EPILOG)
 def scan(
+    context: typer.Context,
     paths: Annotated[
         list[Path] | None, typer.Argument(help="Images and folders.", show_default=False)
     ] = None,
@@ -191,7 +206,10 @@ def scan(
     on where it stopped.
     """
     _configure_logging(quiet=quiet, verbose=verbose, debug=debug)
-    chosen = [n for n, on in (("json", as_json), ("jsonl", as_jsonl), ("csv", as_csv)) if on]
+    formats = {"as_json": as_json, "as_jsonl": as_jsonl, "as_csv": as_csv}
+    chosen = _strongest(context, [name for name, on in formats.items() if on])
+    limits = {"threshold": threshold, "fpr": fpr}
+    cut = _strongest(context, [name for name, value in limits.items() if value is not None])
     if len(chosen) > 1:
         raise UsageError("choose one of --json, --jsonl and --csv")
     if not paths and files_from is None:
@@ -209,15 +227,16 @@ def scan(
         device=device.value,
         batch=_batch(batch),
         workers=workers,
-        threshold=threshold,
-        fpr=fpr,
-        format=chosen[0] if chosen else None,
+        threshold=threshold if "threshold" in cut else None,
+        fpr=fpr if "fpr" in cut else None,
+        format=chosen[0].removeprefix("as_") if chosen else None,
         output=output,
         case=case,
         use_cache=not no_cache,
         exclude=list(exclude or []),
         follow_symlinks=follow_symlinks,
         limits=Limits(**{name: value for name, value in given.items() if value is not None}),
+        settings=[name for name in context.params if _rank(context, name) == 1],
         quiet=quiet,
     )
     with _interruptible():
@@ -227,11 +246,31 @@ def scan(
     raise typer.Exit(int(code))
 
 
+def _rank(context: typer.Context, parameter: str) -> int:
+    """How strongly a value was asked for: 3 by flag, 2 by variable, 1 by settings file, 0 not."""
+    source = context.get_parameter_source(parameter)
+    order = ("DEFAULT_MAP", "ENVIRONMENT", "COMMANDLINE")
+    return order.index(source.name) + 1 if source is not None and source.name in order else 0
+
+
+def _strongest(context: typer.Context, given: list[str]) -> list[str]:
+    """Of options that exclude each other, those asked for most strongly."""
+    top = max((_rank(context, name) for name in given), default=0)
+    return [name for name in given if _rank(context, name) == top]
+
+
 def _configure_logging(*, quiet: bool, verbose: bool, debug: bool) -> None:
+    from rich.file_proxy import FileProxy
+
+    from dgsforensics.progress import console
+
     level = logging.ERROR if quiet else logging.WARNING
     logging.basicConfig(
-        stream=sys.stderr, format="dgsf: %(message)s", level=logging.DEBUG if debug else level
+        stream=FileProxy(console(), sys.stderr),  # above the bar, where there is one
+        format="dgsf: %(message)s",
+        level=logging.DEBUG if debug else level,
     )
+    logging.getLogger("PIL").setLevel(logging.DEBUG if debug else logging.ERROR)
     if not debug:
         logging.getLogger("dgsforensics").setLevel(logging.INFO if verbose else level)
 

@@ -5,7 +5,8 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from dgsforensics.errors import ConfigError
 
@@ -63,8 +64,8 @@ class HeadConfig:
 
     def __post_init__(self) -> None:
         """Check the order."""
-        if list(self.blocks) != sorted(set(self.blocks)):
-            raise ConfigError(f"head.blocks must ascend without repeats, got {self.blocks}")
+        if list(self.blocks) != sorted(set(self.blocks)) or min(self.blocks, default=0) < 0:
+            raise ConfigError(f"head.blocks must ascend from 0 without repeats, got {self.blocks}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,8 @@ class LoraConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if self.rank < 1:
-            raise ConfigError(f"lora.rank must be at least 1, got {self.rank}")
+        if not 1 <= self.rank <= 1024:
+            raise ConfigError(f"lora.rank must lie in 1 to 1024, got {self.rank}")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"lora.dropout must lie in [0, 1), got {self.dropout}")
         if self.scaling not in ("alpha/sqrt(rank)", "alpha/rank"):
@@ -121,8 +122,10 @@ class DetectorConfig:
         return plain
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "DetectorConfig":
+    def from_dict(cls, data: Any) -> "DetectorConfig":
         """Read what `to_dict` wrote; raises `ConfigError` on unknown, missing or wrong fields."""
+        if not isinstance(data, dict):
+            raise ConfigError(f"{cls.__name__}: expected an object, got {type(data).__name__}")
         lora = data.get("lora")
         return _build(
             cls,
@@ -143,12 +146,34 @@ class DetectorConfig:
         return f"v{PREPROCESSING_VERSION}-{self.input.view}-{digest}"
 
 
-def _build(cls: type[T], data: dict[str, Any]) -> T:
-    """Construct a config class from JSON types: lists become tuples."""
+def _build(cls: type[T], data: Any) -> T:
+    """Construct a config class from JSON types, checked against its annotations."""
     if not isinstance(data, dict):
         raise ConfigError(f"{cls.__name__}: expected an object, got {type(data).__name__}")
     values = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+    for name, annotation in get_type_hints(cls).items():
+        if name in values and not _fits(values[name], annotation):
+            raise ConfigError(f"{cls.__name__}.{name}: {values[name]!r} is not {annotation}")
     try:
         return cls(**values)
-    except TypeError as error:
+    except TypeError as error:  # a field too many or too few
         raise ConfigError(f"{cls.__name__}: {error}") from error
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Whether a value is of an annotated type; knows what the classes above use."""
+    kind, inner = get_origin(annotation), get_args(annotation)
+    if kind is Literal:
+        return value in inner
+    if kind is UnionType:
+        return any(_fits(value, option) for option in inner)
+    if kind is tuple:
+        if not isinstance(value, tuple):
+            return False
+        expected = (inner[0],) * len(value) if inner[-1] is ... else inner
+        return len(value) == len(expected) and all(map(_fits, value, expected))
+    if isinstance(value, bool):
+        return annotation is bool
+    if annotation is float:
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, annotation)

@@ -24,8 +24,10 @@ from dgsforensics.calibration import Calibration, Thresholds
 from dgsforensics.checkpoint import Checkpoint
 from dgsforensics.config import DetectorConfig, InputConfig
 from dgsforensics.errors import (
+    CaseError,
     DeviceError,
     ImageError,
+    UnreadableError,
     UnsupportedError,
 )
 from dgsforensics.files import DEFAULT_LIMITS, Limits
@@ -39,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 AUTO_BATCH = {"cpu": 4, "mps": 16, "cuda": 64}
 """Images in a forward pass when nobody says otherwise. On a CPU larger ones are no faster."""
+NO_SCORE = "the model gave no finite score"
 MAX_PENDING = 256
 """Rows that may wait for a batch to fill; then it is run half empty."""
 MAX_DELAY = 0.25
@@ -105,11 +108,13 @@ class Detector:
             path = Path(image)
             prepared = self._prepare(images.decode(files.read(path, limits), limits))
         [logit] = self.logits(prepared.pixels[None])
+        if not math.isfinite(logit):
+            raise UnreadableError(NO_SCORE)
         return self._judge(path, prepared.facts, logit, prepared.note)
 
     def scan(
         self,
-        paths: Iterable[str | Path],
+        paths: str | Path | Iterable[str | Path],
         *,
         batch: int | None = None,
         workers: int | None = None,
@@ -119,7 +124,8 @@ class Detector:
 
         Decoding runs in `workers` threads ahead of the model, which sees `batch` images at a time.
         """
-        found = find_files([Path(path) for path in paths])
+        given = [paths] if isinstance(paths, str | Path) else paths
+        found = find_files([Path(path) for path in given])
         for rows in self.scan_batches(found, batch=batch, workers=workers, limits=limits):
             yield from rows
 
@@ -153,11 +159,12 @@ class Detector:
             path = item.path if isinstance(item, Failure) else item
             if result is None:
                 reason = f"took longer than {limits.max_seconds:g} s to read"
-                result = Failure(path, FileFacts(), Status.UNREADABLE, reason)
+                facts = FileFacts(size=files.size_of(path))
+                result = Failure(path, facts, Status.UNREADABLE, reason)
             pending.append((path, result))
             waiting += isinstance(result, _Prepared)
             idle = waiting == 0 and time.monotonic() - flushed > MAX_DELAY
-            if waiting == size or idle or len(pending) == MAX_PENDING:
+            if waiting == size or idle or len(pending) >= max(MAX_PENDING, 4 * size):
                 rows, size = self._flush(pending, size)
                 yield rows
                 pending, waiting, flushed = [], 0, time.monotonic()
@@ -176,7 +183,8 @@ class Detector:
             part = torch.zeros((batch, *pixels.shape[1:]), dtype=torch.uint8)
             rows = pixels[start : start + batch]
             part.numpy()[: len(rows)] = rows
-            with torch.inference_mode():
+            # TF32 in the first convolution would make scores depend on the graphics card.
+            with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
                 logits = self.model(part.to(self.device)).float().cpu()  # (batch,)
             result += logits[: len(rows)].tolist()
         return result
@@ -200,8 +208,7 @@ class Detector:
                     if math.isfinite(logit):
                         rows.append(self._judge(path, row.facts, logit, row.note))
                     else:
-                        reason = "the model gave no finite score"
-                        rows.append(Failure(path, row.facts, Status.UNREADABLE, reason))
+                        rows.append(Failure(path, row.facts, Status.UNREADABLE, NO_SCORE))
                 case _:
                     assert_never(row)
         return rows, size
@@ -225,7 +232,7 @@ class Detector:
     def _load(
         self, path: Path, limits: Limits, known: Callable[[str], Known | None] | None
     ) -> _Prepared | Known | Failure:
-        """Read, look up, decode and select; runs in a thread."""
+        """Read, look up, decode and select; runs in a thread. Only a `CaseError` ends the scan."""
         facts = FileFacts()
         try:
             data = files.read(path, limits)
@@ -238,7 +245,16 @@ class Detector:
                 Status.UNSUPPORTED if isinstance(error, UnsupportedError) else Status.UNREADABLE
             )
             reason = f"{error.message}; {error.hint}" if error.hint else error.message
-            return Failure(path, facts, status, reason)
+        except MemoryError:
+            status, reason = Status.UNREADABLE, "not enough memory"
+        except CaseError:
+            raise
+        except Exception as error:  # a defect of ours; the other files still count
+            logger.warning("%s: %r", path, error, exc_info=logger.isEnabledFor(logging.DEBUG))
+            status, reason = Status.UNREADABLE, f"internal error: {error!r}"
+        if facts.size is None:
+            facts = FileFacts(size=files.size_of(path))
+        return Failure(path, facts, status, reason)
 
     def _prepare(self, picture: Picture) -> _Prepared:
         pixels, remark = input_pixels(self.config.input, picture)
@@ -297,6 +313,7 @@ def pick_device(name: str) -> torch.device:
 
 def _out_of_memory(error: BaseException) -> bool:
     """Whether an error means that a smaller batch may fit; CPU allocators raise RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        "not enough memory" in str(error) or "out of memory" in str(error).lower()
+    words = ("out of memory", "not enough memory", "allocate memory")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        word in str(error).lower() for word in words
     )

@@ -12,9 +12,9 @@ class ExitCode(IntEnum):
     CLEAN = 0
     """Everything was read and nothing was flagged."""
     FLAGGED = 1
-    """Everything was read and at least one image was flagged."""
+    """At least one image was flagged, whether or not others could not be read."""
     ERROR = 2
-    """Wrong usage, or at least one file could not be read."""
+    """Wrong usage, or nothing was flagged and a file could not be read."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C; what was finished is kept."""
 

@@ -35,9 +35,6 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
-DEFAULT_LIMITS = Limits()
-
-
 def read(path: Path, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """All bytes of a regular file that is neither empty nor above the limit.
 
@@ -55,6 +52,15 @@ def read(path: Path, limits: Limits = DEFAULT_LIMITS) -> bytes:
     if not data:
         raise UnreadableError("empty file")
     return data
+
+
+def size_of(path: Path) -> int | None:
+    """Bytes of a regular file that could not be read; None where even that is not to be had."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def read_head(path: Path) -> bytes:

@@ -60,6 +60,7 @@ from dgsforensics.records import FileFacts
 MAX_FRAMES = 1000
 """Frames counted in one file; an animation without end costs no more than this."""
 
+_SHORTEST = 32
 _log = logging.getLogger(__name__)
 
 # Pillow reports small damage, and sizes that are checked here, as warnings on stderr. Python can
@@ -179,6 +180,8 @@ def _damage_is_unreadable(kind: str | None, data: bytes | None) -> Iterator[None
         yield
     except ImageError:
         raise
+    except Image.DecompressionBombError as error:  # only where Pillow's own limit is lower
+        raise UnreadableError("more pixels than PIL.Image.MAX_IMAGE_PIXELS allows") from error
     except MemoryError as error:
         raise UnreadableError("not enough memory to decode it") from error
     except Exception as error:
@@ -194,7 +197,8 @@ def _damage_is_unreadable(kind: str | None, data: bytes | None) -> Iterator[None
 def _check_size(width: int, height: int, limits: Limits) -> None:
     if width < 1 or height < 1:
         raise UnreadableError(f"no pixels: {width}x{height}")
-    if width * height > limits.max_pixels:
+    # A side under 32 is mirrored up to 32 for the patches: a line of pixels costs 32 lines.
+    if max(width, _SHORTEST) * max(height, _SHORTEST) > max(limits.max_pixels, _SHORTEST**2):
         raise UnreadableError(f"{width}x{height} pixels, more than the limit {limits.max_pixels}")
 
 

@@ -5,6 +5,7 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from dgsforensics.config import DetectorConfig
+from dgsforensics.errors import ConfigError
 from dgsforensics.lora import add_lora, merge_lora
 
 
@@ -14,6 +15,10 @@ class DetectorModel(nn.Module):
     def __init__(self, config: DetectorConfig, tower: VisionTransformer) -> None:
         """Takes the tower over: it is frozen, and wrapped in adapters when `config.lora` is set."""
         super().__init__()
+        if config.input.size not in tower.image_size:
+            raise ConfigError(f"input.size {config.input.size} does not fit {tower.image_size}")
+        if max(config.head.blocks, default=0) >= len(tower.transformer.resblocks):
+            raise ConfigError(f"head.blocks {config.head.blocks}: the tower has not so many")
         self.config = config
         self.tower = tower.requires_grad_(False)
         if config.lora is not None:

@@ -4,9 +4,10 @@ The bar is drawn on a terminal only. NO_COLOR and FORCE_COLOR are honoured by ri
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 
 from rich.console import Console
 from rich.progress import (
@@ -60,7 +61,7 @@ def bar(total: int, quiet: bool) -> Iterator[Bar]:
     # Rows printed to the same terminal meanwhile are moved above the bar; a pipe is left alone.
     with Progress(
         *columns,
-        console=Console(stderr=True),
+        console=console(),
         transient=True,
         redirect_stdout=sys.stdout.isatty(),
         redirect_stderr=True,
@@ -68,24 +69,32 @@ def bar(total: int, quiet: bool) -> Iterator[Bar]:
         yield Bar(progress, total)
 
 
-def _console() -> Console:
+@cache
+def console() -> Console:
+    """The one console on standard error: what goes through it is printed above the bar."""
     # No markup: names of files and detectors are not ours.
     return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
-def header(run: RunInfo, files: int) -> None:
-    """Say what the scan is about to do, and with what."""
-    console = _console()
-    console.print(
+def notice(text: str) -> None:
+    """Say one thing that a person has to know."""
+    console().print(f"dgsf: {text}")
+
+
+def header(run: RunInfo, files: int, settings: Sequence[str] = ()) -> None:
+    """Say what the scan is about to do, and with what; `settings` come from a settings file."""
+    console().print(
         f"{files} files · {printable(run.model)} ({run.model_sha256[:12]}) on {run.device}, "
         f"batches of {run.batch}"
     )
-    console.print(
+    console().print(
         f"flagged from {run.threshold:.1%}, inconclusive from {run.lower:.1%} · "
         f"{printable(run.threshold_origin)}"
     )
+    if settings:
+        console().print(f"from settings files: {', '.join(settings)}")
     if run.case:
-        console.print(f"case file: {printable(run.case)}")
+        console().print(f"case file: {printable(run.case)}")
 
 
 def summary(counts: ScanSummary, interrupted: bool) -> None:
@@ -98,11 +107,10 @@ def summary(counts: ScanSummary, interrupted: bool) -> None:
         f"{counts.unsupported} unsupported",
     ]
     time = str(timedelta(seconds=round(counts.seconds)))
-    console = _console()
-    console.print(
+    console().print(
         f"{'interrupted after' if interrupted else 'done:'} {counts.total} files in {time} · "
         + ", ".join(parts)
         + (f" · {counts.cached} from the case file" if counts.cached else "")
     )
     if counts.flagged or counts.inconclusive:
-        console.print("A score is a signal, not proof.", style="dim")
+        console().print("A score is a signal, not proof.", style="dim")

@@ -173,9 +173,11 @@ class Csv:
 class Table:
     """Verdict, probability and path, for people."""
 
-    def __init__(self, stream: TextIO | None, run: RunInfo) -> None:
-        """`stream` None means whatever standard output is when a row is written."""
-        self._console = Console(file=stream, soft_wrap=True, highlight=False)
+    def __init__(self, stream: TextIO, run: RunInfo, coloured: bool | None = None) -> None:
+        """`coloured` None: on a terminal, or as NO_COLOR and FORCE_COLOR say."""
+        self._console = Console(
+            file=stream, soft_wrap=True, highlight=False, force_terminal=coloured
+        )
 
     def row(self, record: Prediction | Failure) -> None:
         """Write one file's result."""

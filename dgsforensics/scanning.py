@@ -1,16 +1,20 @@
 """One `dgsf scan`, from the request to the exit code: paths, detector, case file, report."""
 
+import io
 import logging
+import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TextIO
+
+import PIL.Image
 
 from dgsforensics import progress, report, store
 from dgsforensics.detector import Detector
@@ -42,17 +46,33 @@ class Request:
     exclude: list[str]
     follow_symlinks: bool
     limits: Limits
+    settings: list[str]
+    """Options that come from a settings file."""
     quiet: bool
 
 
 def run(request: Request) -> ExitCode:
     """Scan, record and report; raises `DgsError` for what stops the whole scan."""
-    paths = [*request.paths, *_listed(request.files_from)]
+    paths = [path for path in request.paths if path != Path("-")]
+    files_from = "-" if len(paths) < len(request.paths) else request.files_from
+    paths += _listed(files_from)
+    format_name = _format(request)
+    started = time.monotonic()
     found = list(
         find_files(paths, exclude=request.exclude, follow_symlinks=request.follow_symlinks)
     )
-    format_name = _format(request)
+    logger.info("found %d files in %.1f s", len(found), time.monotonic() - started)
+    if not paths:
+        if not request.quiet:
+            progress.notice("the list of files to scan is empty")
+        return ExitCode.CLEAN
+    # `images` has limits of its own; Pillow's would call a large TIFF or WebP damaged.
+    PIL.Image.MAX_IMAGE_PIXELS = None
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8 whatever the locale
+    started = time.monotonic()
     detector = Detector.load(request.model, request.device, request.backbone_weights)
+    logger.info("loaded %s in %.1f s", detector.config.name, time.monotonic() - started)
     detector.thresholds = detector.calibration.thresholds(
         fpr=request.fpr, probability=request.threshold
     )
@@ -61,17 +81,19 @@ def run(request: Request) -> ExitCode:
         case_path = store.default_case_path(paths)
     info = _run_info(request, detector, case_path)
 
+    if not request.quiet:
+        progress.header(info, len(found), request.settings)
+    counts: Counter[str] = Counter()
+    started, interrupted = time.monotonic(), False
     with ExitStack() as stack:
         scan = None
         if case_path is not None:
             case = stack.enter_context(store.Case.open(case_path))
             scan = case.begin_scan(_scan_settings(request, info))
-        stream = stack.enter_context(_output(request.output))
-        writer = report.WRITERS[format_name](stream, info)
-        if not request.quiet:
-            progress.header(info, len(found))
-        counts: Counter[str] = Counter()
-        started, interrupted = time.monotonic(), False
+        # The bar first: while it is drawn, standard output is what it says it is.
+        bar = stack.enter_context(progress.bar(len(found), request.quiet))
+        output = stack.enter_context(_output(request.output))
+        writer = _writer(format_name, output.stream, info, to_file=request.output is not None)
         batches = detector.scan_batches(
             found,
             batch=request.batch,
@@ -80,23 +102,34 @@ def run(request: Request) -> ExitCode:
             known=scan.known if scan is not None and request.use_cache else None,
         )
         try:
-            with progress.bar(len(found), request.quiet) as bar:
-                for rows in batches:
-                    if scan is not None:
-                        scan.record(rows)  # kept before it is shown
-                    for row in rows:
-                        writer.row(row)
-                        _count(counts, row)
-                    bar.advance(len(rows), counts[Verdict.FLAGGED])
+            for rows in batches:
+                if scan is not None:
+                    scan.record(rows)  # kept before it is shown
+                for row in rows:
+                    _write(writer.row, row)
+                    _count(counts, row)
+                bar.advance(len(rows), counts[Verdict.FLAGGED])
             if scan is not None:
                 scan.finish()
         except KeyboardInterrupt:
             interrupted = True
         summary = ScanSummary(**counts, seconds=time.monotonic() - started)
-        writer.end(summary, interrupted)
+        _write(writer.end, summary, interrupted)
+        output.whole = not interrupted
     if not request.quiet:
         progress.summary(summary, interrupted)
     return _exit_code(summary, interrupted)
+
+
+def _write(write: Callable[..., None], *arguments: object) -> None:
+    try:
+        write(*arguments)
+    except BrokenPipeError:
+        raise  # a reader that has seen enough
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the results: {error.strerror}", "what was scored is kept; scan again"
+        ) from error
 
 
 def _exit_code(summary: ScanSummary, interrupted: bool) -> ExitCode:
@@ -119,6 +152,8 @@ def _listed(files_from: str | None) -> list[Path]:
     if files_from is None:
         return []
     if files_from == "-":
+        if sys.stdin is None:
+            raise UsageError("there is no standard input to read paths from")
         return list(read_list(sys.stdin.buffer))
     try:
         with open(files_from, "rb") as stream:
@@ -143,21 +178,48 @@ def _format(request: Request) -> str:
     return suffix
 
 
+@dataclass
+class _Output:
+    stream: TextIO
+    whole: bool = False
+    """Set when all results are written."""
+
+
 @contextmanager
-def _output(path: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that takes its name once it is whole."""
+def _output(path: Path | None) -> Iterator[_Output]:
+    """Standard output, or a file that takes its name once it is whole.
+
+    An interrupted scan leaves `<name>.part`, and what had the name before stays. Pipes and devices
+    are written to as they are, links are followed.
+    """
     if path is None:
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8 whatever the locale
-        yield sys.stdout
+        yield _Output(sys.stdout)
         return
-    partial = path.with_name(path.name + ".part")
+    target = Path(os.path.realpath(path))
+    direct = target.exists() and not target.is_file()
+    partial = target if direct else target.with_name(target.name + ".part")
     try:
-        with partial.open("w", encoding="utf-8", newline="") as stream:
-            yield stream
-        partial.replace(path)
+        stream = partial.open("w", encoding="utf-8", newline="")
     except OSError as error:
         raise UsageError(f"--output: cannot write {path}: {error.strerror}") from error
+    output = _Output(stream)
+    try:
+        yield output
+    finally:
+        try:
+            stream.close()
+        except OSError as error:  # a full disk shows only now, or once more
+            raise UsageError(f"--output: cannot write {path}: {error.strerror}") from error
+        if not direct and output.whole:
+            os.replace(partial, target)
+        elif not direct:
+            progress.notice(f"the results so far are in {report.printable(partial)}")
+
+
+def _writer(name: str, stream: TextIO, info: report.RunInfo, to_file: bool) -> report.Writer:
+    if name == "table" and to_file:  # FORCE_COLOR is not meant for files
+        return report.Table(stream, info, coloured=False)
+    return report.WRITERS[name](stream, info)
 
 
 def _run_info(request: Request, detector: Detector, case: Path | None) -> report.RunInfo:

@@ -268,7 +268,7 @@ class Scan:
         self._locate(db, row, position)
 
     def _locate(self, db: sqlite3.Connection, row: Prediction | Failure, position: int) -> None:
-        """Say that the content was seen at this path, moving the row of a file that was renamed."""
+        """Say that the content was seen at this path; the place a renamed file had is forgotten."""
         path, sha256 = os.fsencode(os.path.abspath(row.path)), row.facts.sha256
         old = db.execute("SELECT sha256, scan_id FROM location WHERE path = ?", (path,)).fetchone()
         if old is not None and old[1] > self.id:
@@ -280,7 +280,7 @@ class Scan:
             ).fetchall()
             gone = next((place for (place,) in earlier if _is_gone(place)), None)
             if gone is not None:
-                db.execute("UPDATE OR REPLACE location SET path = ? WHERE path = ?", (path, gone))
+                db.execute("DELETE FROM location WHERE path = ?", (gone,))
         reason = _text(row.reason) if isinstance(row, Failure) else None  # else in `prediction`
         place = (path, sha256, row.facts.size, row.facts.format)
         db.execute(

@@ -15,9 +15,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy
 from threadpoolctl import ThreadpoolController
+
+from dgsforensics.errors import DgsError
+
+MAX_STUCK = 32
+"""Threads that may be left behind at a time; beyond that something is wrong with all files."""
+GRACE = 1.0
+"""Seconds."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -45,8 +54,8 @@ def ahead(
     """Yield `(item, work(item))` in the order of `items`, at most `size` items ahead.
 
     `None` in place of a result means that the item took longer than `seconds` after it was taken
-    up. What `work` raises is raised here, at its turn. Closing the generator stops the threads
-    after what they are doing.
+    up. What `work` raises is raised here, at its turn; `DgsError` when too many items hang at
+    once. Closing the generator stops the threads after what they are doing.
     """
     if workers < 1 or size < 1:
         raise ValueError(f"a window needs a worker and a place, got {workers} and {size}")
@@ -54,6 +63,7 @@ def ahead(
     source = iter(items)
     window: deque[_Task[Item, Result]] = deque()
 
+    stuck: list[_Task[Item, Result]] = []
     threads = 0
 
     def start_worker() -> None:
@@ -74,6 +84,12 @@ def ahead(
         while window:
             head = window.popleft()
             if not _finished(head, seconds):
+                stuck = [task for task in (*stuck, head) if not task.done.is_set()]
+                if len(stuck) > MAX_STUCK:
+                    raise DgsError(
+                        f"{len(stuck)} files keep their decoders busy without end",
+                        "exclude them; what was finished is kept",
+                    )
                 start_worker()
                 yield head.item, None
             elif head.error is not None:
@@ -106,7 +122,8 @@ class _SingleThreadedBlas:
             if self._holders == 1:
                 loaded = ThreadpoolController()
                 paths = [lib.filepath for lib in loaded.lib_controllers]
-                ours = loaded.select(filepath=[path for path in paths if "numpy" in path])
+                home = str(Path(numpy.__file__).parent)  # of numpy/ and of numpy.libs/
+                ours = loaded.select(filepath=[path for path in paths if path.startswith(home)])
                 self._limit = ours.limit(limits=1)
 
     def release(self) -> None:
@@ -120,9 +137,14 @@ _blas = _SingleThreadedBlas()
 
 
 def _finished(task: _Task[Item, Result], seconds: float) -> bool:
-    """Wait for a task; False, and the task is given up, when its time has run out."""
+    """Wait for a task; False, and the task is given up, when its time has run out.
+
+    At the end it gets a little more: time in which this process was suspended is not its fault.
+    """
     while not task.done.wait(0.05 if task.started is None else _left(task.started, seconds)):
         if task.started is not None and _left(task.started, seconds) <= 0:
+            if task.done.wait(min(seconds, GRACE)):
+                return True
             task.abandoned = True
             return False
     return True

@@ -124,6 +124,12 @@ def test_weights_that_are_not_there_say_what_to_do(config, message):
     assert caught.value.hint
 
 
+def test_weights_of_another_activation_are_refused():
+    with pytest.raises(ConfigError, match="another activation") as caught:
+        locate_weights(BackboneConfig("ViT-L-14", "openai"))
+    assert caught.value.hint == "use ViT-L-14-quickgelu"
+
+
 def test_the_large_tower_is_built_without_storage():
     tower = build_tower("ViT-L-14-quickgelu")
     assert tower.proj.shape == (1024, 768)

@@ -8,7 +8,8 @@ from safetensors.torch import load_file, save_file
 
 import tiny_clip
 from dgsforensics import checkpoint
-from dgsforensics.config import DetectorConfig, LoraConfig
+from dgsforensics.backbone import sha256_of
+from dgsforensics.config import DetectorConfig, HeadConfig, InputConfig, LoraConfig
 from dgsforensics.errors import CheckpointError, ConfigError
 
 
@@ -30,7 +31,8 @@ def test_round_trip_with_adapters(tiny_backbone, tmp_path):
     config = tiny_clip.config(lora=LoraConfig(rank=2, blocks=(0,)), blocks=(1,))
     file = tiny_clip.write_detector(tmp_path, tiny_backbone, config)
     loaded = checkpoint.read(file)
-    assert loaded.config == config
+    assert dataclasses.replace(loaded.config, backbone=config.backbone) == config
+    assert loaded.config.backbone.sha256 == sha256_of(tiny_backbone)
     assert loaded.calibration == tiny_clip.calibration()
     assert loaded.card == {"limits": ["a test"]}
     assert len(loaded.sha256) == 64
@@ -55,6 +57,16 @@ def test_config_survives_json():
         {"name": "x", "head": {"blocks": [3, 1]}},
         {"name": "x", "lora": {"rank": 0}},
         {"name": "x", "backbone": "ViT"},
+        {"name": None},
+        {"name": "x", "backbone": {"name": 3}},
+        {"name": "x", "input": {"mean": [0.5, 0.5]}},
+        {"name": "x", "input": {"std": ["a", "b", "c"]}},
+        {"name": "x", "input": {"view": "whole", "size": 224.5}},
+        {"name": "x", "head": {"blocks": [-1]}},
+        {"name": "x", "lora": {"alpha": "x"}},
+        {"name": "x", "lora": {"rank": True}},
+        [],
+        None,
     ],
 )
 def test_wrong_configs_are_refused(broken):
@@ -96,6 +108,9 @@ def test_damaged_and_foreign_files(tiny_detector, tmp_path):
         ({"config": {"name": "x", "y": 1}}, "unexpected keyword"),
         ({"calibration": {"temperature": 1}}, "damaged calibration"),
         ({"calibration": None}, "damaged calibration"),
+        ({"config": []}, "expected an object"),
+        ({"config": {"name": "x"}}, "which backbone weights"),
+        ({"card": 3}, "damaged metadata"),
     ],
 )
 def test_metadata_that_makes_no_sense(tiny_detector, changes, message):
@@ -114,6 +129,25 @@ def test_tensors_that_do_not_fit(tiny_detector, tiny_backbone):
         rewrite(tiny_detector, tensors | change)
         with pytest.raises(CheckpointError, match="tensor"):
             checkpoint.build_model(checkpoint.read(tiny_detector), tiny_backbone)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"input": InputConfig("whole", size=448)}, {"head": HeadConfig((99,))}]
+)
+def test_a_config_that_does_not_fit_the_tower(tiny_detector, tiny_backbone, changes):
+    loaded = checkpoint.read(tiny_detector)
+    config = dataclasses.replace(loaded.config, **changes)
+    with pytest.raises(ConfigError):
+        checkpoint.build_model(dataclasses.replace(loaded, config=config), tiny_backbone)
+
+
+def test_a_file_in_the_current_folder_does_not_pass_for_the_default(
+    tiny_detector, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    tiny_detector.rename(tmp_path / checkpoint.DEFAULT)
+    assert checkpoint.resolve(None).parent != tmp_path
+    assert checkpoint.resolve(checkpoint.DEFAULT).is_absolute()
 
 
 def test_names_resolve_to_bundled_then_user_detectors(tiny_detector):

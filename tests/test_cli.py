@@ -171,6 +171,55 @@ def test_exclude(dgsf, folder):
     assert [Path(row["path"]).name for row in rows(out)] == ["3.png", "4.png"]
 
 
+def test_a_folder_on_standard_input_and_an_empty_list(dgsf, folder):
+    _, out, _ = dgsf("scan", "-", "--jsonl", stdin=os.fsencode(folder) + b"\n")
+    assert len(rows(out)) == 5
+    for cache in ([], ["--no-cache"]):
+        code, out, err = dgsf("scan", "--files-from", "-", *cache)
+        assert (code, out) == (0, "")
+        assert "list of files to scan is empty" in err
+
+
+def test_output_follows_links_and_keeps_what_was_there(dgsf, folder, tmp_path, monkeypatch):
+    target, link = tmp_path / "real.jsonl", tmp_path / "link.jsonl"
+    link.symlink_to(target)
+    dgsf("scan", folder, "--output", link)
+    assert link.is_symlink()
+    whole = target.read_text()
+    assert len(whole.splitlines()) == 5
+    assert dgsf("scan", folder, "--json", "--output", tmp_path)[0] == 2
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dgsforensics.detector.Detector.scan_batches", interrupted)
+    code, _, err = dgsf("scan", folder, "--output", target)
+    assert code == 130
+    assert target.read_text() == whole
+    assert "real.jsonl.part" in err
+
+
+def test_a_device_stays_a_device_and_a_full_disk_is_said(dgsf, folder):
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    code, _, err = dgsf("scan", folder, "--jsonl", "--output", "/dev/full")
+    assert code == 2
+    assert "cannot write" in err
+    assert "No space left" in err
+    assert Path("/dev/full").is_char_device()
+
+
+def test_a_flag_goes_before_a_variable_of_the_other_kind(dgsf, folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dgsf.toml").write_text("[scan]\nfpr = 0.01\njsonl = true\n")
+    code, out, err = dgsf("scan", folder, "--csv", "--threshold", "0.999999")
+    assert code == 0
+    assert out.startswith("schema,path")
+    assert "from settings files: fpr, jsonl" in err.replace("as_", "")
+    monkeypatch.setenv("DGSF_THRESHOLD", "0.000001")
+    assert rows(dgsf("scan", folder)[1])[0]["verdict"] == "flagged"
+
+
 def test_every_kind_of_file_is_a_row(dgsf, gallery):
     code, out, err = dgsf("scan", *gallery.values(), "--jsonl", "--threshold", "0.9999999")
     assert code == 2
@@ -217,6 +266,9 @@ def test_a_defect_is_one_line_and_exit_code_2(dgsf, folder, monkeypatch):
     assert code == 2
     assert "internal error: ZeroDivisionError" in err
     assert "Traceback" not in err
+    code, _, err = dgsf("scan", folder, "--debug")
+    assert code == 2
+    assert "Traceback" in err
 
 
 def test_settings_files_are_below_variables_and_flags(dgsf, folder, monkeypatch, tmp_path):

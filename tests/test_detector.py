@@ -10,9 +10,9 @@ from PIL import Image
 
 import tiny_clip
 from conftest import photo
-from dgsforensics import Detector, files
+from dgsforensics import Detector, files, patches
 from dgsforensics.config import LoraConfig
-from dgsforensics.detector import pick_device
+from dgsforensics.detector import _out_of_memory, pick_device
 from dgsforensics.errors import DeviceError, UnreadableError
 from dgsforensics.files import Limits
 from dgsforensics.folders import find_files
@@ -117,6 +117,31 @@ def test_an_out_of_memory_batch_is_halved(detector, folder, monkeypatch, caplog)
     assert "batches of 2" in caplog.text
 
 
+def test_what_a_cpu_says_when_memory_runs_out_is_understood():
+    for fail in (lambda: torch.empty(10**15), lambda: np.empty(10**15)):
+        with pytest.raises((RuntimeError, MemoryError)) as caught:
+            fail()
+        assert _out_of_memory(caught.value)
+
+
+def test_a_defect_in_one_file_does_not_stop_the_others(detector, folder, monkeypatch):
+    select = patches.select
+    calls = iter([MemoryError(), ZeroDivisionError("made up")])
+
+    def broken(pixels):
+        if error := next(calls, None):
+            raise error
+        return select(pixels)
+
+    monkeypatch.setattr(patches, "select", broken)
+    rows = list(detector.scan(folder, workers=1))
+    assert [row.reason for row in rows[:2]] == [
+        "not enough memory",
+        "internal error: ZeroDivisionError('made up')",
+    ]
+    assert all(isinstance(row, Prediction) for row in rows[2:])
+
+
 def test_other_errors_of_the_model_are_not_taken_for_memory(detector, folder, monkeypatch):
     def broken(pixels):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
@@ -130,6 +155,8 @@ def test_a_score_that_is_no_number_is_a_failure(detector, folder):
     torch.nn.init.constant_(detector.model.head.bias, torch.nan)
     rows = list(detector.scan([folder]))
     assert {row.reason for row in rows} == {"the model gave no finite score"}
+    with pytest.raises(UnreadableError, match="no finite score"):
+        detector.score(folder / "01.png")
 
 
 def test_score_takes_paths_and_open_images(detector, folder):

@@ -1,5 +1,6 @@
 """A CLIP of width 32 with 2 blocks, registered with open_clip, and a detector on top of it."""
 
+import dataclasses
 import json
 from functools import cache
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from dgsforensics import checkpoint
-from dgsforensics.backbone import build_tower
+from dgsforensics.backbone import build_tower, load_backbone, sha256_of
 from dgsforensics.calibration import Calibration
 from dgsforensics.checkpoint import Checkpoint
 from dgsforensics.config import BackboneConfig, DetectorConfig, HeadConfig, InputConfig, LoraConfig
@@ -72,9 +73,10 @@ def calibration() -> Calibration:
 
 def write_detector(folder: Path, backbone: Path, config: DetectorConfig, seed: int = 0) -> Path:
     """A detector file with a random head and random, non-zero adapters."""
-    from dgsforensics.backbone import load_backbone
-
     torch.manual_seed(seed)
+    config = dataclasses.replace(
+        config, backbone=dataclasses.replace(config.backbone, sha256=sha256_of(backbone))
+    )
     model = DetectorModel(config, load_backbone(config.backbone, backbone))
     tensors = {
         name: torch.randn_like(value) * 0.3
