@@ -29,7 +29,8 @@ from dgsforensics.window import ahead
 
 from . import degrade
 
-Treatment = Literal["standard", "degraded"]
+Treatment = Literal["as_is", "standard", "degraded"]
+"""Not touched; `degrade.standard`; `degrade.degrade`."""
 _ROWS_PER_SHARD = 256
 
 
@@ -122,7 +123,10 @@ def _treated(
     model: DetectorModel, sample: Sample, treatment: Treatment, seed: int
 ) -> NDArray[np.uint8]:
     """The tower's input for one sample."""
-    image = Image.fromarray(images.load(sample.path).pixels)
+    picture = images.load(sample.path)
+    if treatment == "as_is":
+        return input_pixels(model.config.input, picture)[0]
+    image = Image.fromarray(picture.pixels)
     if treatment == "standard":
         image = degrade.standard(image)
     else:

@@ -1,0 +1,155 @@
+"""The corpus of the bundled detector: which images serve for what, and their features.
+
+Made for `embedded_detector.py` and `views.py`. The manifest is JSON Lines
+(`dgsforensics.datasets.read_manifest`); features are cached, so a run that was stopped goes on.
+"""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dgsforensics.backbone import load_backbone, locate_weights, sha256_of
+from dgsforensics.config import BackboneConfig, DetectorConfig, HeadConfig, InputConfig
+from dgsforensics.datasets import read_manifest
+from dgsforensics.evaluation import Metrics, evaluate
+from dgsforensics.model import DetectorModel
+from dgsforensics.records import Label
+from dgsforensics.trainer import splits
+from dgsforensics.trainer.features import Treatment, extract
+from dgsforensics.trainer.teacher import balanced_weights, fit_head
+
+PAIRED = (
+    "declan-wright/Image-Dataset",
+    "data4sci/gallery_twin",
+    "ML72/AI-Image-Classifier-Playground",
+    "haywoodsloan/ai-image-detector",
+)
+"""Sources with real and generated images of the same kind of scene; never trained on."""
+CALIBRATION = (
+    "codewithminer/ImageCaptioning",
+    "edkoster/ckoster",
+    "immich-app/test-assets",
+    "lightly-ai/coco128_yolo",
+    "quantumnaan/sic_translator",
+    "serengil/deepface",
+    "EvoLinkAI/awesome-gpt-image-2-prompts",
+    "bento170502/stable-diffusion",
+    "comfyanonymous/ComfyUI_examples",
+)
+"""Sources for temperature, thresholds and inconclusive band; the shipped head never saw them."""
+REPEATS = ("clausmichele/CBSD68-dataset",)
+"""Repeats photographs of BIDS/BSDS500."""
+
+FOLDS = 5
+L2 = 0.1
+ALL_BLOCKS = tuple(range(12))
+Head = tuple[torch.Tensor, torch.Tensor]
+"""Weight (1, D) and bias (1,)."""
+BACKBONE = BackboneConfig(sha256=sha256_of(locate_weights(BackboneConfig())))
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True, help="root of the manifest's paths")
+    parser.add_argument("--cache", type=Path, required=True, help="folder for features")
+    parser.add_argument("--real", type=int, default=200, help="at most, of a source")
+    parser.add_argument("--generated", type=int, default=100, help="at most, of a generator")
+    parser.add_argument("--bfloat16", action="store_true", help="faster features to train on")
+    return parser
+
+
+class Corpus:
+    """The chosen samples, and rows of them by purpose."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        known = read_manifest(options.manifest, options.images)
+        known = [s for s in known if s.source not in REPEATS]
+        pairs = [s for s in known if s.source in PAIRED]
+        others = [s for s in known if s.source not in PAIRED and s.style != "art"]
+        self.samples = pairs + splits.capped(others, options.real, options.generated)
+        self.labels = np.array([s.label == Label.GENERATED for s in self.samples], dtype=np.int64)
+        source = np.array([s.source for s in self.samples])
+        self.paired = {name: np.flatnonzero(source == name) for name in PAIRED}
+        self.rows = np.flatnonzero(~np.isin(source, PAIRED))
+        """All that is not paired."""
+        self.held = np.flatnonzero(np.isin(source, CALIBRATION))
+        self.training = np.setdiff1d(self.rows, self.held)
+        self._options = options
+
+    def features(
+        self, view: str, treatment: Treatment, seed: int = 0, rows: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Class tokens after every block, (N, 12, 768); `as_is` always in float32."""
+        exact = treatment == "as_is" or not self._options.bfloat16
+        config = DetectorConfig("probe", BACKBONE, InputConfig(view), HeadConfig(ALL_BLOCKS))
+        chosen = range(len(self.samples)) if rows is None else rows
+        flat = extract(
+            DetectorModel(config, load_backbone(BACKBONE)).eval(),
+            [self.samples[i] for i in chosen],
+            treatment,
+            self._options.cache,
+            seed=seed,
+            precision=torch.float32 if exact else torch.bfloat16,
+            progress=_progress(f"{view}, {treatment} {seed}"),
+        )
+        return flat.reshape(len(flat), len(ALL_BLOCKS), -1)
+
+    def fit(self, draws: list[np.ndarray], rows: np.ndarray) -> Head:
+        """Head on what it reads, (N, D) in each of the draws, of the given rows."""
+        weights = balanced_weights([self.samples[i] for i in rows])
+        return fit_head(
+            np.concatenate([x[rows] for x in draws]),
+            np.tile(self.labels[rows], len(draws)),
+            np.tile(weights, len(draws)),
+            L2,
+        )
+
+    def out_of_fold(
+        self, draws: list[np.ndarray], tests: list[np.ndarray], cell: splits.Cell
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """Logits of `self.rows` in each of `tests`, each by a head that never saw its cell; and
+        the fold of each row."""
+        part = [self.samples[i] for i in self.rows]
+        scores = [np.zeros(len(part)) for _ in tests]
+        fold_of = np.zeros(len(part), dtype=int)
+        for number, (train, test) in enumerate(splits.folds(part, cell, FOLDS)):
+            head = self.fit(draws, self.rows[train])
+            fold_of[test] = number
+            for score, x in zip(scores, tests, strict=True):
+                score[test] = logits(head, x[self.rows[test]])
+        return scores, fold_of
+
+
+def read_out(tokens: np.ndarray, blocks: tuple[int, ...]) -> np.ndarray:
+    """What a head with `HeadConfig(blocks)` reads, (N, D), from (N, 12, 768)."""
+    if blocks:
+        return tokens[:, list(blocks)].reshape(len(tokens), -1)
+    tower = load_backbone(BACKBONE)
+    with torch.inference_mode():
+        return (tower.ln_post(torch.from_numpy(tokens[:, -1].copy())) @ tower.proj).numpy()
+
+
+def logits(head: Head, x: np.ndarray) -> np.ndarray:
+    weight, bias = head
+    return (torch.from_numpy(x) @ weight.T + bias).squeeze(1).double().numpy()
+
+
+def mean_over_folds(scores: np.ndarray, labels: np.ndarray, fold_of: np.ndarray) -> Metrics:
+    """Metrics averaged over folds, for logits of different heads do not compare."""
+    each = [evaluate(scores[fold_of == f], labels[fold_of == f], 0.0) for f in range(FOLDS)]
+    names = [f.name for f in dataclasses.fields(Metrics) if f.name not in ("real", "generated")]
+    values = {name: sum(getattr(m, name) for m in each) / FOLDS for name in names}
+    return Metrics(real=int(sum(labels == 0)), generated=int(sum(labels == 1)), **values)
+
+
+def _progress(what: str):
+    def report(done: int, total: int, rate: float) -> None:
+        if done % 320 == 0 or done == total:
+            print(f"{what}: {done}/{total}, {rate:.2f}/s", file=sys.stderr, flush=True)
+
+    return report
