@@ -1,6 +1,6 @@
 """Which view of a picture, and which blocks of the tower, a linear head should read.
 
-    python benchmarks/views.py --manifest FILE --images DIR --cache DIR --real 120 --generated 60
+    python benchmarks/views.py --manifest FILE --images DIR --cache DIR --real 60 --generated 30
 
 AUROC of heads trained on one degraded draw of each image: leave-source-out (mean over folds) on
 mildly treated and on degraded images, and on the content-matched pairs, which nobody trained on.

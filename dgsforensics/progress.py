@@ -87,10 +87,8 @@ def header(run: RunInfo, files: int, settings: Sequence[str] = ()) -> None:
         f"{files} files · {printable(run.model)} ({run.model_sha256[:12]}) on {run.device}, "
         f"batches of {run.batch}"
     )
-    console().print(
-        f"flagged from {run.threshold:.1%}, inconclusive from {run.lower:.1%} · "
-        f"{printable(run.threshold_origin)}"
-    )
+    band = f", inconclusive from {run.lower:.1%}" if run.lower < run.threshold else ""
+    console().print(f"flagged from {run.threshold:.1%}{band} · {printable(run.threshold_origin)}")
     if settings:
         console().print(f"from settings files: {', '.join(settings)}")
     if run.case:

@@ -175,6 +175,7 @@ class Table:
 
     def __init__(self, stream: TextIO, run: RunInfo, coloured: bool | None = None) -> None:
         """`coloured` None: on a terminal, or as NO_COLOR and FORCE_COLOR say."""
+        self._stream = stream
         self._console = Console(
             file=stream, soft_wrap=True, highlight=False, force_terminal=coloured
         )
@@ -188,7 +189,11 @@ class Table:
         )
         if record.reason:
             line.append(f"  ({printable(record.reason)})", "dim")
-        self._console.print(line)
+        # Through the stream, not past it: rich would skip what keeps rows above a progress bar.
+        with self._console.capture() as capture:
+            self._console.print(line)
+        self._stream.write(capture.get())
+        self._stream.flush()
 
     def end(self, summary: ScanSummary, interrupted: bool) -> None:
         """The summary goes to standard error, not here."""

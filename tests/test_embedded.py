@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -161,3 +162,27 @@ def test_nothing_is_written_into_the_scanned_folder(folder):
     before = sorted(os.listdir(folder))
     dgsf(folder, "--no-cache", "-q")
     assert sorted(os.listdir(folder)) == before
+
+
+def test_rows_and_bar_share_a_terminal(folder):
+    """Standard output and error on one pseudo-terminal: every row stands on a line of its own."""
+    pty = pytest.importorskip("pty")
+    master, slave = pty.openpty()
+    command = [*DGSF, str(folder), "--no-cache", "--batch", "4"]
+    environment = os.environ | {"COLUMNS": "300", "TERM": "xterm-256color", "NO_COLOR": "1"}
+    process = subprocess.Popen(command, stdout=slave, stderr=slave, env=environment)
+    os.close(slave)
+    seen = b""
+    while True:
+        try:
+            part = os.read(master, 65536)
+        except OSError:  # what Linux says when the other end is closed
+            break
+        if not part:
+            break
+        seen += part
+    assert process.wait() in (0, 1)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
+    rows = re.findall(r"(?:^|[\r\n])(?:flagged|inconclusive|not flagged) +[\d.]+%  (\S+)", text)
+    assert [Path(row).name for row in rows] == [f"{n:02}.jpg" for n in range(12)]
+    assert re.search(r"\d+/12 ", text)
