@@ -4,8 +4,8 @@ A decoder that hangs inside C code cannot be stopped, only left behind: its thre
 replaced, and ends by itself if the call ever returns.
 
 While a window is open, numpy's BLAS runs in one thread: the window is the parallelism, and beside a
-busy model BLAS threads that wait for each other made patch selection 60 times slower (12 megapixels
-on 2 cores, 9.8 s against 0.15 s).
+busy model BLAS threads that wait for each other make patch selection many times slower
+(`benchmarks/patch_selection.py --busy`).
 """
 
 import itertools
