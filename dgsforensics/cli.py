@@ -141,11 +141,13 @@ def scan(
         typer.Option(metavar="FILE|-", help="Read paths from a file or, with -, standard input."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(envvar="DGSF_MODEL", help="Detector, by name or file.")
+        str | None, typer.Option(envvar="DGSF_MODEL", metavar="NAME|FILE", help="Detector.")
     ] = None,
     backbone_weights: Annotated[
         Path | None,
-        typer.Option(envvar="DGSF_BACKBONE_WEIGHTS", help="Local file with the CLIP weights."),
+        typer.Option(
+            envvar="DGSF_BACKBONE_WEIGHTS", metavar="FILE", help="Local file with the CLIP weights."
+        ),
     ] = None,
     device: Annotated[
         DeviceName, typer.Option(envvar="DGSF_DEVICE", help="Where the model runs.")
@@ -155,16 +157,26 @@ def scan(
     ] = "auto",
     workers: Annotated[
         int | None,
-        typer.Option(envvar="DGSF_WORKERS", min=1, help="Decoding threads.", show_default="auto"),
+        typer.Option(
+            envvar="DGSF_WORKERS",
+            min=1,
+            metavar="N",
+            help="Decoding threads.",
+            show_default="auto",
+        ),
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(envvar="DGSF_THRESHOLD", help="Flag from this probability, 0 to 1."),
+        typer.Option(
+            envvar="DGSF_THRESHOLD", metavar="P", help="Flag from this probability, 0 to 1."
+        ),
     ] = None,
     fpr: Annotated[
         float | None,
         typer.Option(
-            envvar="DGSF_FPR", help="Flag at this false-positive rate, e.g. 0.01, as calibrated."
+            envvar="DGSF_FPR",
+            metavar="RATE",
+            help="Flag at this false-positive rate, e.g. 0.01, as calibrated.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
@@ -172,32 +184,51 @@ def scan(
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write here; the suffix chooses the format."),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write here; the suffix chooses the format."
+        ),
     ] = None,
     case: Annotated[
         Path | None,
-        typer.Option(envvar="DGSF_CASE", help="Case file. [default: one a folder, user's data]"),
+        typer.Option(
+            envvar="DGSF_CASE",
+            metavar="FILE",
+            help="Case file.",
+            show_default="one a folder, in the user's data",
+        ),
     ] = None,
     no_cache: Annotated[
         bool,
-        typer.Option(help="Score all again; without --case, keep no case file either."),
+        typer.Option(
+            "--no-cache", help="Score all again; without --case, keep no case file either."
+        ),
     ] = False,
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="GLOB", help="Leave out; may be repeated.")
     ] = None,
     follow_symlinks: Annotated[
-        bool, typer.Option(help="Follow symbolic links inside folders.")
+        bool, typer.Option("--follow-symlinks", help="Follow symbolic links inside folders.")
     ] = False,
     max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Refuse larger pictures.", show_default="250 million")
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Refuse larger pictures.", show_default="250 million"
+        ),
     ] = None,
     max_seconds: Annotated[
-        float | None, typer.Option(min=0.001, help="Give up on a file.", show_default="30")
+        float | None,
+        typer.Option(
+            min=0.001, metavar="SECONDS", help="Give up on a file after that.", show_default="30"
+        ),
     ] = None,
-    exit_zero: Annotated[bool, typer.Option(help="Exit 0 once the scan has run through.")] = False,
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", help="Exit 0 once the scan has run through.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
-    debug: Annotated[bool, typer.Option(help="Log everything, show tracebacks.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Log everything, show tracebacks.")
+    ] = False,
 ) -> None:
     """Score images and list those that look generated.
 
