@@ -41,6 +41,8 @@ CALIBRATION = (
     "comfyanonymous/ComfyUI_examples",
 )
 """Sources for temperature, thresholds and inconclusive band; the shipped head never saw them."""
+PER_SOURCE = 64
+"""At most, of a source or generator, for calibration."""
 REPEATS = ("clausmichele/CBSD68-dataset",)
 """Repeats photographs of BIDS/BSDS500."""
 
@@ -57,8 +59,8 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True, help="root of the manifest's paths")
     parser.add_argument("--cache", type=Path, required=True, help="folder for features")
-    parser.add_argument("--real", type=int, default=200, help="at most, of a source")
-    parser.add_argument("--generated", type=int, default=100, help="at most, of a generator")
+    parser.add_argument("--real", type=int, default=100, help="at most, of a source")
+    parser.add_argument("--generated", type=int, default=60, help="at most, of a generator")
     parser.add_argument("--bfloat16", action="store_true", help="faster features to train on")
     return parser
 
@@ -77,8 +79,11 @@ class Corpus:
         self.paired = {name: np.flatnonzero(source == name) for name in PAIRED}
         self.rows = np.flatnonzero(~np.isin(source, PAIRED))
         """All that is not paired."""
-        self.held = np.flatnonzero(np.isin(source, CALIBRATION))
-        self.training = np.setdiff1d(self.rows, self.held)
+        held = [i for i in self.rows if source[i] in CALIBRATION]
+        self.training = np.setdiff1d(self.rows, held)
+        few = splits.capped([self.samples[i] for i in held], PER_SOURCE, PER_SOURCE)
+        self.held = np.array([i for i in held if self.samples[i] in few])
+        """For calibration: no source or generator prevails."""
         self._options = options
 
     def features(
@@ -100,8 +105,8 @@ class Corpus:
         return flat.reshape(len(flat), len(ALL_BLOCKS), -1)
 
     def fit(self, draws: list[np.ndarray], rows: np.ndarray) -> Head:
-        """Head on what it reads, (N, D) in each of the draws, of the given rows."""
-        weights = balanced_weights([self.samples[i] for i in rows])
+        """Head on what it reads, (N, D) in each of the draws; every source weighs alike."""
+        weights = balanced_weights([self.samples[i] for i in rows], power=0)
         return fit_head(
             np.concatenate([x[rows] for x in draws]),
             np.tile(self.labels[rows], len(draws)),

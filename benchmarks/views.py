@@ -15,6 +15,7 @@ from dgsforensics.trainer import splits
 READOUTS = {
     "output": (),
     **{f"block {b}": (b - 1,) for b in (4, 6, 8, 10, 11)},
+    "blocks 8 10": (7, 9),
     "blocks 4 6 8": (3, 5, 7),
     "blocks 6 8 10": (5, 7, 9),
     "blocks 6 9 12": (5, 8, 11),

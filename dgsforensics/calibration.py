@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dgsforensics.errors import CheckpointError, UsageError
 from dgsforensics.records import Verdict
 
-DEFAULT_FPR = 0.05
+DEFAULT_FPR = 0.01
 """Share of real photographs that the default threshold may flag."""
 ROUNDING = 1e-4
 """Logits that differ by less may be the same picture in batches of different size."""

@@ -55,7 +55,7 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
     }
     tensors = {k: v.detach().float().cpu().contiguous() for k, v in checkpoint.tensors.items()}
     partial = path.with_name(path.name + ".part")
-    save_file(tensors, partial, metadata={_KEY: json.dumps(meta, sort_keys=True)})
+    save_file(tensors, partial, metadata={_KEY: json.dumps(meta)})
     os.replace(partial, path)
 
 

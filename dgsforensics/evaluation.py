@@ -48,16 +48,3 @@ def tpr_at_fpr(fake: NDArray[np.float64], real: NDArray[np.float64], rate: float
     allowed = int(np.floor(rate * len(real) + 1e-9))
     threshold = np.sort(real)[len(real) - 1 - allowed] if allowed < len(real) else -np.inf
     return float(np.mean(fake > threshold))
-
-
-def expected_calibration_error(
-    probabilities: NDArray[np.float64], labels: NDArray[np.int64], bins: int = 10
-) -> float:
-    """ECE of the positive class over equal-width bins: mean gap of probability and frequency
-    (after arXiv 1706.04599, which takes the confidence of the predicted class)."""
-    index = np.minimum((probabilities * bins).astype(int), bins - 1)
-    gaps = [
-        np.sum(index == b) * abs(probabilities[index == b].mean() - labels[index == b].mean())
-        for b in np.unique(index)
-    ]
-    return float(np.sum(gaps) / len(labels))

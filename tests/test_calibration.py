@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dgsforensics.calibration import Calibration, fit, wilson
+from dgsforensics.calibration import DEFAULT_FPR, Calibration, fit, wilson
 from dgsforensics.errors import CheckpointError, UsageError
 from dgsforensics.records import Verdict
 
@@ -228,13 +228,14 @@ def test_thresholds_come_from_what_was_asked_for() -> None:
     real = tuple(float(x) for x in range(-99, 0))
     calibration = made(real, generated=tuple(float(x) for x in range(-9, 90)), temperature=2.0)
     default = calibration.thresholds()
-    assert default == calibration.thresholds(fpr=0.05)
-    assert default.upper == calibration.at_fpr(0.05)
+    assert default == calibration.thresholds(fpr=DEFAULT_FPR)
+    assert default.upper == calibration.at_fpr(DEFAULT_FPR)
     assert calibration.thresholds(fpr=0.2).upper < default.upper
+    five = calibration.thresholds(fpr=0.05)
     assert calibration.thresholds(probability=0.9).upper == pytest.approx(2 * math.log(9))
-    assert "0.05" in default.origin and "a test" in default.origin
+    assert "0.05" in five.origin and "a test" in five.origin
     assert "0.9" in calibration.thresholds(probability=0.9).origin
-    assert "1.6% to 9.9%" in default.origin  # 4 of 99
+    assert "1.6% to 9.9%" in five.origin  # 4 of 99
 
 
 def test_a_rate_and_a_probability_are_too_much() -> None:

@@ -8,7 +8,6 @@ pytest.importorskip("sklearn")
 from dgsforensics.evaluation import (
     Metrics,
     evaluate,
-    expected_calibration_error,
     tpr_at_fpr,
 )
 
@@ -99,24 +98,3 @@ def test_tpr_at_fpr_is_a_point_of_the_roc_curve() -> None:
     found = evaluate(values, labels, 0.0)
     assert found.tpr_at_1 == pytest.approx(tpr[fpr <= 0.01].max())
     assert found.tpr_at_5 == pytest.approx(tpr[fpr <= 0.05].max())
-
-
-def test_calibration_error_by_hand() -> None:
-    probabilities = np.array([0.05, 0.05, 0.95, 0.95, 1.0])
-    labels = np.array([0, 1, 1, 1, 1])
-    # Bin 0: two at 0.05, half generated; bin 9: three at 0.9667, all generated.
-    expected = 2 / 5 * 0.45 + 3 / 5 * (1 - 2.9 / 3)
-    assert expected_calibration_error(probabilities, labels) == pytest.approx(expected)
-    one_bin = abs(probabilities.mean() - labels.mean())
-    assert expected_calibration_error(probabilities, labels, bins=1) == pytest.approx(one_bin)
-
-
-def test_calibration_error_of_honest_and_of_boastful_probabilities() -> None:
-    rng = np.random.default_rng(0)
-    probabilities = rng.random(20_000)
-    labels = (rng.random(20_000) < probabilities).astype(int)
-    assert expected_calibration_error(probabilities, labels) < 0.02
-    boastful = (probabilities > 0.5).astype(float)
-    assert expected_calibration_error(boastful, labels) == pytest.approx(0.25, abs=0.02)
-    assert expected_calibration_error(np.ones(9), np.ones(9, dtype=int)) == 0
-    assert expected_calibration_error(np.ones(9), np.zeros(9, dtype=int)) == 1

@@ -11,7 +11,7 @@ import pytest
 
 from dgsforensics import report
 from dgsforensics.records import Failure, FileFacts, Prediction, ScanSummary, Status, Verdict
-from dgsforensics.report import FIELDS, WRITERS, RunInfo, Table, fields_of, printable, to_json
+from dgsforensics.report import FIELDS, WRITERS, RunInfo, fields_of, printable, to_json
 
 FACTS = FileFacts("ab" * 32, 1234, "JPEG", 640, 480, 1)
 SCORED = Prediction(
@@ -274,11 +274,6 @@ def test_a_long_path_is_not_broken() -> None:
     long = replace(SCORED, path=Path("/photos") / ("very long " * 40 + ".jpg"))
     [line] = written("table", [long]).splitlines()
     assert line.endswith(str(long.path))
-
-
-def test_the_table_follows_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    Table(None, RUN).row(SCORED)
-    assert printable(SCORED.path) in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
