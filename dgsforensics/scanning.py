@@ -3,7 +3,9 @@
 import io
 import logging
 import os
+import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -90,6 +92,7 @@ def run(request: Request) -> ExitCode:
         if case_path is not None:
             case = stack.enter_context(store.Case.open(case_path))
             scan = case.begin_scan(_scan_settings(request, info))
+        stopped = stack.enter_context(_remembered_interrupt())
         # The bar first: while it is drawn, standard output is what it says it is.
         bar = stack.enter_context(progress.bar(len(found), request.quiet))
         output = stack.enter_context(_output(request.output))
@@ -103,6 +106,8 @@ def run(request: Request) -> ExitCode:
         )
         try:
             for rows in batches:
+                if stopped.is_set():
+                    raise KeyboardInterrupt
                 if scan is not None:
                     scan.record(rows)  # kept before it is shown
                 for row in rows:
@@ -119,6 +124,26 @@ def run(request: Request) -> ExitCode:
     if not request.quiet:
         progress.summary(summary, interrupted)
     return _exit_code(summary, interrupted)
+
+
+@contextmanager
+def _remembered_interrupt() -> Iterator[threading.Event]:
+    """Ctrl-C as ever, and an event that stays set: Python drops the exception when it happens to
+    surface in a destructor or a weak reference's callback, and the scan would run on."""
+    event = threading.Event()
+
+    def interrupt(signum: int, frame: object) -> None:
+        event.set()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _write(write: Callable[..., None], *arguments: object) -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import signal
 import sqlite3
 import sys
 from pathlib import Path
@@ -110,6 +111,27 @@ def test_interruption_reports_what_was_done(dgsf, folder, monkeypatch):
     monkeypatch.setattr(Detector, "_judge", judge)
     _, out, err = dgsf("scan", folder, "--jsonl")
     assert [row["cached"] for row in rows(out)] == [True] * 3 + [False] * 2
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_python_drops_still_ends_the_scan(dgsf, folder, monkeypatch):
+    from dgsforensics.detector import Detector
+
+    judge = Detector._judge
+
+    class Dropping:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            sum(range(1000))  # where the exception surfaces, to be ignored
+
+    def interrupted(self, path, *rest, **more):
+        Dropping()
+        return judge(self, path, *rest, **more)
+
+    monkeypatch.setattr(Detector, "_judge", interrupted)
+    code, _, err = dgsf("scan", folder, "--jsonl", "--batch", 1)
+    assert code == 130
+    assert "interrupted after 0 files" in err
 
 
 def test_second_scan_runs_the_model_on_nothing(dgsf, folder, monkeypatch):

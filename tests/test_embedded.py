@@ -132,7 +132,7 @@ def test_ctrl_c_ends_with_130_and_what_was_done(folder):
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert b"Traceback" not in err
     assert b"interrupted after" in err
 
