@@ -86,7 +86,7 @@ def main() -> None:
             print(
                 f"{megapixels:4} MP, {len(paths)} images, batch {batch}: scan {scan:.2f}/s, "
                 f"forward alone {forward:.2f}/s ({share:.0%} of it), one process an image "
-                f"{alone:.3f}/s ({scan / alone:.0f} times slower)",
+                f"{alone:.3f}/s (a scan is {scan / alone:.0f} times as fast)",
                 flush=True,
             )
 
