@@ -274,7 +274,7 @@ def scan(
         exclude=list(exclude or []),
         follow_symlinks=follow_symlinks,
         limits=Limits(**{name: value for name, value in given.items() if value is not None}),
-        settings=[name for name in context.params if _rank(context, name) == 1],
+        settings=[n.removeprefix("as_") for n in context.params if _rank(context, n) == 1],
         quiet=quiet,
     )
     with _interruptible():

@@ -237,7 +237,7 @@ def test_a_flag_goes_before_a_variable_of_the_other_kind(dgsf, folder, monkeypat
     code, out, err = dgsf("scan", folder, "--csv", "--threshold", "0.999999")
     assert code == 0
     assert out.startswith("schema,path")
-    assert "from settings files: fpr, jsonl" in err.replace("as_", "")
+    assert "from settings files: fpr, jsonl" in err
     monkeypatch.setenv("DGSF_THRESHOLD", "0.000001")
     assert rows(dgsf("scan", folder)[1])[0]["verdict"] == "flagged"
 
