@@ -23,9 +23,9 @@ from dgsforensics import checkpoint, files, images, patches
 from dgsforensics.calibration import Calibration, Thresholds
 from dgsforensics.checkpoint import Checkpoint
 from dgsforensics.config import DetectorConfig, InputConfig
+from dgsforensics.devices import cudnn_without_tf32, is_out_of_memory, pick_device
 from dgsforensics.errors import (
     CaseError,
-    DeviceError,
     ImageError,
     UnreadableError,
     UnsupportedError,
@@ -184,7 +184,7 @@ class Detector:
             rows = pixels[start : start + batch]
             part.numpy()[: len(rows)] = rows
             # TF32 in the first convolution would make scores depend on the graphics card.
-            with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+            with torch.inference_mode(), cudnn_without_tf32():
                 logits = self.model(part.to(self.device)).float().cpu()  # (batch,)
             result += logits[: len(rows)].tolist()
         return result
@@ -221,7 +221,7 @@ class Detector:
             try:
                 return self.logits(np.stack(fresh), size), size
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error) or size == 1:
+                if not is_out_of_memory(error) or size == 1:
                     raise
                 size //= 2
                 logger.warning("out of memory: going on with batches of %d", size)
@@ -250,7 +250,7 @@ class Detector:
         except CaseError:
             raise
         except Exception as error:  # a defect of ours; the other files still count
-            logger.warning("%s: %r", path, error, exc_info=logger.isEnabledFor(logging.DEBUG))
+            logger.warning("%r: %r", str(path), error, exc_info=logger.isEnabledFor(logging.DEBUG))
             status, reason = Status.UNREADABLE, f"internal error: {error!r}"
         if facts.size is None:
             facts = FileFacts(size=files.size_of(path))
@@ -289,31 +289,3 @@ def input_pixels(config: InputConfig, picture: Picture) -> tuple[NDArray[np.uint
         return selection.pixels, f"small picture: {selection.distinct} of 49 patches distinct"
     overlapping = selection.stride < patches.PATCH
     return selection.pixels, "small picture: patches overlap" if overlapping else None
-
-
-def pick_device(name: str) -> torch.device:
-    """The device meant by auto, cpu, cuda, cuda:N or mps; raises `DeviceError`."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise DeviceError(f"no such device: {name}", "use auto, cpu, cuda or mps") from error
-    there = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not there.get(device.type, False):
-        raise DeviceError(f"device {name} is not available on this machine", "use --device auto")
-    return device
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that a smaller batch may fit; CPU allocators raise RuntimeError."""
-    words = ("out of memory", "not enough memory", "allocate memory")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        word in str(error).lower() for word in words
-    )

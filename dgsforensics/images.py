@@ -55,12 +55,12 @@ from dgsforensics.formats import (
     sniff,
     tiff_directories,
 )
+from dgsforensics.patches import PATCH
 from dgsforensics.records import FileFacts
 
 MAX_FRAMES = 1000
 """Frames counted in one file; an animation without end costs no more than this."""
 
-_SHORTEST = 32
 _log = logging.getLogger(__name__)
 
 # Pillow reports small damage, and sizes that are checked here, as warnings on stderr. Python can
@@ -197,8 +197,8 @@ def _damage_is_unreadable(kind: str | None, data: bytes | None) -> Iterator[None
 def _check_size(width: int, height: int, limits: Limits) -> None:
     if width < 1 or height < 1:
         raise UnreadableError(f"no pixels: {width}x{height}")
-    # A side under 32 is mirrored up to 32 for the patches: a line of pixels costs 32 lines.
-    if max(width, _SHORTEST) * max(height, _SHORTEST) > max(limits.max_pixels, _SHORTEST**2):
+    # A shorter side is mirrored up to a patch: a line of pixels costs as much as 32 lines.
+    if max(width, PATCH) * max(height, PATCH) > max(limits.max_pixels, PATCH**2):
         raise UnreadableError(f"{width}x{height} pixels, more than the limit {limits.max_pixels}")
 
 

@@ -59,15 +59,15 @@ def run(request: Request) -> ExitCode:
     files_from = "-" if len(paths) < len(request.paths) else request.files_from
     paths += _listed(files_from)
     format_name = _format(request)
+    if not paths:
+        if not request.quiet:
+            progress.notice("the list of files to scan is empty")
+        return ExitCode.CLEAN
     started = time.monotonic()
     found = list(
         find_files(paths, exclude=request.exclude, follow_symlinks=request.follow_symlinks)
     )
     logger.info("found %d files in %.1f s", len(found), time.monotonic() - started)
-    if not paths:
-        if not request.quiet:
-            progress.notice("the list of files to scan is empty")
-        return ExitCode.CLEAN
     # `images` has limits of its own; Pillow's would call a large TIFF or WebP damaged.
     PIL.Image.MAX_IMAGE_PIXELS = None
     if isinstance(sys.stdout, io.TextIOWrapper):

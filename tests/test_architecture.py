@@ -17,6 +17,7 @@ LAYERS = {
     "records": 0,
     "calibration": 1,
     "config": 1,
+    "devices": 1,
     "files": 1,
     "patches": 1,
     "schema": 1,
@@ -51,6 +52,7 @@ THIRD_PARTY = {
     "checkpoint": {"platformdirs", "safetensors", "torch"},
     "cli": {"rich", "typer"},
     "detector": {"PIL", "numpy", "torch"},
+    "devices": {"torch"},
     "evaluation": {"numpy", "sklearn"},
     "images": {"PIL", "numpy", "pillow_heif", "rawpy"},
     "lora": {"open_clip", "torch"},
@@ -76,7 +78,7 @@ DISTRIBUTIONS = {
 }
 """Where the name to install is not the name to import."""
 WITHOUT_TORCH = set(LAYERS) - {
-    *("backbone", "checkpoint", "detector", "lora", "model", "scanning"),
+    *("backbone", "checkpoint", "detector", "devices", "lora", "model", "scanning"),
     *("trainer.card", "trainer.features", "trainer.teacher"),
 }
 """These load neither torch nor open_clip, not even by what they import."""

@@ -12,7 +12,7 @@ import tiny_clip
 from conftest import photo
 from dgsforensics import Detector, files, patches
 from dgsforensics.config import LoraConfig
-from dgsforensics.detector import _out_of_memory, pick_device
+from dgsforensics.devices import is_out_of_memory, pick_device
 from dgsforensics.errors import DeviceError, UnreadableError
 from dgsforensics.files import Limits
 from dgsforensics.folders import find_files
@@ -121,7 +121,7 @@ def test_what_a_cpu_says_when_memory_runs_out_is_understood():
     for fail in (lambda: torch.empty(10**15), lambda: np.empty(10**15)):
         with pytest.raises((RuntimeError, MemoryError)) as caught:
             fail()
-        assert _out_of_memory(caught.value)
+        assert is_out_of_memory(caught.value)
 
 
 def test_a_defect_in_one_file_does_not_stop_the_others(detector, folder, monkeypatch):
