@@ -7,12 +7,14 @@ many or too few is an error, never a random layer. The text tower is never kept.
 import hashlib
 import logging
 import os
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
+from open_clip import CLIP, CustomTextCLIP
 from open_clip.transformer import VisionTransformer
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -61,32 +63,49 @@ def load_backbone(config: BackboneConfig, file: Path | None = None) -> VisionTra
 
 def build_tower(name: str) -> VisionTransformer:
     """The image tower of an open_clip configuration, on the meta device (no weights)."""
+    tower = build_clip(name).visual
+    assert isinstance(tower, VisionTransformer)
+    return tower
+
+
+def build_clip(name: str) -> CLIP | CustomTextCLIP:
+    """Both towers of an open_clip configuration, on the meta device (no weights).
+
+    Raises `ConfigError` when there is none of that name or its image tower is not a ViT.
+    """
     _model_config(name)
     quiet = logging.getLogger()  # open_clip warns there that no weights were loaded: ours come next
     quiet.addFilter(_not_about_missing_weights)
     try:
-        tower = open_clip.create_model(name, pretrained=None, device="meta").visual
+        model = open_clip.create_model(name, pretrained=None, device="meta")
     finally:
         quiet.removeFilter(_not_about_missing_weights)
-    if not isinstance(tower, VisionTransformer):
+    if not isinstance(model.visual, VisionTransformer):
         raise ConfigError(
-            f"the image tower of {name} is a {type(tower).__name__}, not a ViT",
+            f"the image tower of {name} is a {type(model.visual).__name__}, not a ViT",
             "choose a model such as ViT-B-16-quickgelu or ViT-L-14-quickgelu",
         )
-    return tower
+    return model
 
 
 def _model_config(name: str) -> dict[str, Any]:
-    found: dict[str, Any] | None = open_clip.get_model_config(name)
-    if found is None:
+    # By name only: `hf-hub:` and `local-dir:` in a detector file would reach for what it says.
+    if name not in open_clip.list_models():
         raise ConfigError(
             f"open_clip has no model {name!r}", "see open_clip.list_models() for the names"
         )
+    found: dict[str, Any] = open_clip.get_model_config(name)
     return found
 
 
-def locate_weights(config: BackboneConfig) -> Path:
-    """The weights file that a configuration names: bundled, or from open_clip's cache or download.
+def file_name(sha256: str) -> str:
+    """What a weights file that belongs to a detector is called, by its digest."""
+    return f"backbone-{sha256[:12]}.safetensors"
+
+
+def locate_weights(config: BackboneConfig, folders: Sequence[Path] = ()) -> Path:
+    """The weights file that a configuration names: bundled, from open_clip's cache or download, or
+    by `file_name` in the first of `folders` that has it.
 
     Raises `CheckpointError` when it is neither there nor to be had, saying what to do.
     """
@@ -101,10 +120,14 @@ def locate_weights(config: BackboneConfig) -> Path:
             raise CheckpointError(f"{path.name} is missing from the installation", "reinstall it")
         return path
     if config.weights == "file":
-        raise CheckpointError(
-            f"this detector needs the weights of {config.name} from a file",
-            "give it with --backbone-weights FILE or DGSF_BACKBONE_WEIGHTS",
-        )
+        hint = "give it with --backbone-weights FILE or DGSF_BACKBONE_WEIGHTS"
+        if config.sha256 is not None and folders:
+            name = file_name(config.sha256)
+            for path in (folder / name for folder in folders):
+                if path.is_file():
+                    return path
+            hint += f", or put it as {name} into {' or '.join(map(str, folders))}"
+        raise CheckpointError(f"this detector needs the weights of {config.name} from a file", hint)
     source = open_clip.get_pretrained_cfg(config.name, config.weights)
     if not source:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(config.name)) or "none"
@@ -155,7 +178,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             "convert it with safetensors.torch.save_file(model.state_dict(), ...)",
         ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
         raise CheckpointError(f"{path.name} holds something other than named tensors")
     return state
 

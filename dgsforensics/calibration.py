@@ -2,7 +2,8 @@
 
 A calibration is fitted on images that the head was not trained on. It keeps the sorted logits of
 the real photographs and of the generated images it was fitted on, so that a threshold at any
-false-positive rate can be read off later and its uncertainty stated.
+false-positive rate can be read off later and its uncertainty stated. A detector that came without
+any has `Calibration.none()`: its probabilities and its default threshold are not measured.
 """
 
 import math
@@ -48,7 +49,7 @@ class Calibration:
     intercept: float
     """Logit at which the probability is one half."""
     real: tuple[float, ...]
-    """Ascending logits of real photographs."""
+    """Ascending logits of real photographs; empty, as `generated` then is, when not calibrated."""
     generated: tuple[float, ...]
     """Ascending logits of generated images."""
     measured_on: str
@@ -59,10 +60,20 @@ class Calibration:
         numbers = (self.temperature, self.intercept, *self.real, *self.generated)
         if not all(map(math.isfinite, numbers)) or self.temperature <= 0:
             raise CheckpointError("damaged calibration: temperature and logits must be finite")
-        if not self.real or not self.generated:
-            raise CheckpointError("damaged calibration: no logits of real or generated images")
+        if bool(self.real) != bool(self.generated):
+            raise CheckpointError("damaged calibration: logits of one class only")
         if list(self.real) != sorted(self.real) or list(self.generated) != sorted(self.generated):
             raise CheckpointError("damaged calibration: logits are not sorted")
+
+    @classmethod
+    def none(cls) -> "Calibration":
+        """Of a detector that was never calibrated: the plain sigmoid, nothing measured."""
+        return cls(1.0, 0.0, (), (), "nothing: not calibrated")
+
+    @property
+    def measured(self) -> bool:
+        """Whether there are logits to read error rates from."""
+        return bool(self.real)
 
     def probability(self, logit: float) -> float:
         """Probability of "generated" in [0, 1], had both classes been equally common."""
@@ -85,11 +96,16 @@ class Calibration:
         so that a further photograph from the same source of images is flagged with probability at
         most `rate` (split conformal prediction, arXiv 2107.07511). It lies a little above the last
         photograph that passes, so that no rounding changes a verdict. Raises `UsageError` when n is
-        too small to support the rate.
+        too small to support the rate, or nothing was measured.
         """
         count = len(self.real)
         if not 0 < rate < 1:
             raise UsageError(f"a false-positive rate lies between 0 and 1, got {rate}")
+        if not self.measured:
+            raise UsageError(
+                "this detector is not calibrated, so no false-positive rate can be promised",
+                "choose a probability with --threshold",
+            )
         allowed = math.floor(rate * (count + 1) + 1e-9) - 1
         if allowed < 0:
             raise UsageError(
@@ -103,7 +119,10 @@ class Calibration:
         return max(highest_passed + min(gap, ROUNDING), math.nextafter(highest_passed, math.inf))
 
     def at_fnr(self, rate: float) -> float:
-        """The highest logit below which at most a share `rate` of generated images falls."""
+        """The highest logit below which at most a share `rate` of generated images falls.
+
+        Only where something was measured.
+        """
         count = len(self.generated)
         return self.generated[max(0, math.floor(rate * (count + 1) + 1e-9) - 1)]
 
@@ -113,10 +132,16 @@ class Calibration:
         """Where to cut: at a false-positive rate, at a probability, or (neither) at the default.
 
         The lower end of the inconclusive band misses `DEFAULT_FNR` of the generated images; it
-        never lies above the upper end.
+        never lies above the upper end. Not calibrated, the default is a probability of one half
+        and there is no band.
         """
         if fpr is not None and probability is not None:
             raise UsageError("give a probability or a false-positive rate, not both")
+        if not self.measured and fpr is None:
+            chosen = 0.5 if probability is None else probability
+            cut = self.logit(chosen)
+            unknown = "not calibrated, so its false-positive rate is unknown"
+            return Thresholds(cut, cut, f"probability {chosen:g}; {unknown}")
         if probability is not None:
             upper = self.logit(probability)
             origin = f"probability {probability:g}; its false-positive rate"

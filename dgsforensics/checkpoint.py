@@ -6,6 +6,7 @@ detector file stands for every number that goes into a score.
 
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dgsforensics.backbone import BUNDLED, load_backbone, sha256_of, weights_folder
+from dgsforensics.backbone import BUNDLED, load_backbone, locate_weights, sha256_of, weights_folder
 from dgsforensics.calibration import Calibration
 from dgsforensics.config import DetectorConfig
 from dgsforensics.errors import CheckpointError, ConfigError
@@ -28,6 +29,8 @@ FORMAT = 1
 DEFAULT = "dgs-b16"
 """The detector used when none is named."""
 _KEY = "dgsforensics"
+_BACKBONE_FILE = re.compile(r"backbone-[0-9a-f]{12}\.safetensors")
+"""As `backbone.file_name` makes them."""
 _HEAD_KEYS = ("head.weight", "head.bias")
 
 
@@ -43,6 +46,8 @@ class Checkpoint:
     """The model card's facts: data, figures, limits."""
     sha256: str = ""
     """Digest of the file it was read from."""
+    folder: Path | None = None
+    """Folder of that file, where its backbone may lie too."""
 
 
 def write(checkpoint: Checkpoint, path: Path) -> None:
@@ -54,9 +59,20 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
         "card": checkpoint.card,
     }
     tensors = {k: v.detach().float().cpu().contiguous() for k, v in checkpoint.tensors.items()}
+    save(tensors, path, {_KEY: json.dumps(meta)})
+
+
+def save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file at once or not at all, readable by whom the umask says."""
     partial = path.with_name(path.name + ".part")
-    save_file(tensors, partial, metadata={_KEY: json.dumps(meta)})
-    os.replace(partial, path)
+    try:
+        partial.touch()
+        mode = partial.stat().st_mode  # safetensors makes files that only their owner can read
+        save_file(tensors, partial, metadata=metadata)
+        partial.chmod(mode)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Checkpoint:
@@ -79,7 +95,7 @@ def read(path: Path) -> Checkpoint:
         meta = json.loads(text)
         version, config, calibration = meta["format"], meta["config"], meta["calibration"]
         card = dict(meta.get("card", {}))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path.name}: damaged metadata ({error!r})") from error
     if version != FORMAT:
         raise CheckpointError(
@@ -96,14 +112,23 @@ def read(path: Path) -> Checkpoint:
             tensors,
             card,
             digest,
+            path.parent,
         )
     except ConfigError as error:
         raise CheckpointError(f"{path.name}: {error.message}", error.hint) from error
 
 
+def locate_backbone(checkpoint: Checkpoint) -> Path:
+    """The weights of a detector's tower. Those that came in a file are looked for by their digest,
+    beside the detector and in the user's folder; raises `CheckpointError` saying where."""
+    beside = [] if checkpoint.folder is None else [checkpoint.folder]
+    return locate_weights(checkpoint.config.backbone, [*beside, user_folder()])
+
+
 def build_model(checkpoint: Checkpoint, backbone_weights: Path | None = None) -> DetectorModel:
     """The network in evaluation mode on the CPU, adapters not yet merged; strict about keys."""
-    tower = load_backbone(checkpoint.config.backbone, backbone_weights)
+    file = backbone_weights or locate_backbone(checkpoint)
+    tower = load_backbone(checkpoint.config.backbone, file)
     model = DetectorModel(checkpoint.config, tower)
     expected = trained_state(model)
     if expected.keys() != checkpoint.tensors.keys():
@@ -136,9 +161,14 @@ def available() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in (weights_folder(), user_folder()):
         for path in sorted(folder.glob("*.safetensors")):
-            if path.name not in BUNDLED.values():
+            if not is_backbone(path):
                 found.setdefault(path.stem, path)
     return found
+
+
+def is_backbone(path: Path) -> bool:
+    """Whether a file among detectors is a backbone, by its name."""
+    return path.name in BUNDLED.values() or _BACKBONE_FILE.fullmatch(path.name) is not None
 
 
 def resolve(name_or_path: str | Path | None) -> Path:

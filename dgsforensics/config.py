@@ -4,9 +4,10 @@ import dataclasses
 import hashlib
 import json
 import math
+import sys
 from dataclasses import dataclass, field
-from types import UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from dgsforensics.errors import ConfigError
 
@@ -87,6 +88,10 @@ class LoraConfig:
         """Check the ranges."""
         if not 1 <= self.rank <= 1024:
             raise ConfigError(f"lora.rank must lie in 1 to 1024, got {self.rank}")
+        if self.alpha == 0:  # adapters that change nothing are never trained
+            raise ConfigError("lora.alpha must not be 0")
+        if self.blocks == ():
+            raise ConfigError("lora.blocks must name a block; leave it out for all")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"lora.dropout must lie in [0, 1), got {self.dropout}")
         if self.scaling not in ("alpha/sqrt(rank)", "alpha/rank"):
@@ -127,14 +132,14 @@ class DetectorConfig:
         if not isinstance(data, dict):
             raise ConfigError(f"{cls.__name__}: expected an object, got {type(data).__name__}")
         lora = data.get("lora")
-        return _build(
+        return build(
             cls,
             data
             | {
-                "backbone": _build(BackboneConfig, data.get("backbone", {})),
-                "input": _build(InputConfig, data.get("input", {})),
-                "head": _build(HeadConfig, data.get("head", {})),
-                "lora": None if lora is None else _build(LoraConfig, lora),
+                "backbone": build(BackboneConfig, data.get("backbone", {})),
+                "input": build(InputConfig, data.get("input", {})),
+                "head": build(HeadConfig, data.get("head", {})),
+                "lora": None if lora is None else build(LoraConfig, lora),
             },
         )
 
@@ -146,17 +151,24 @@ class DetectorConfig:
         return f"v{PREPROCESSING_VERSION}-{self.input.view}-{digest}"
 
 
-def _build(cls: type[T], data: Any) -> T:
-    """Construct a config class from JSON types, checked against its annotations."""
+def build(cls: type[T], data: Any) -> T:
+    """Construct a config class from JSON or TOML types, checked against its annotations.
+
+    Raises `ConfigError` naming class and field.
+    """
     if not isinstance(data, dict):
         raise ConfigError(f"{cls.__name__}: expected an object, got {type(data).__name__}")
     values = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
-    for name, annotation in get_type_hints(cls).items():
-        if name in values and not _fits(values[name], annotation):
-            raise ConfigError(f"{cls.__name__}.{name}: {values[name]!r} is not {annotation}")
+    hints = get_type_hints(cls)
+    if unknown := values.keys() - hints.keys():
+        known = ", ".join(hints)
+        raise ConfigError(f"{cls.__name__} has no field {min(unknown)!r}", f"it has: {known}")
+    for name, value in values.items():
+        if not _fits(value, hints[name]):
+            raise ConfigError(f"{cls.__name__}.{name}: {value!r} is not {_spell(hints[name])}")
     try:
-        return cls(**values)
-    except TypeError as error:  # a field too many or too few
+        return cls(**{name: _exact(value, hints[name]) for name, value in values.items()})
+    except TypeError as error:  # a field too few
         raise ConfigError(f"{cls.__name__}: {error}") from error
 
 
@@ -165,7 +177,7 @@ def _fits(value: Any, annotation: Any) -> bool:
     kind, inner = get_origin(annotation), get_args(annotation)
     if kind is Literal:
         return value in inner
-    if kind is UnionType:
+    if kind in (UnionType, Union):  # the latter with a Literal in it
         return any(_fits(value, option) for option in inner)
     if kind is tuple:
         if not isinstance(value, tuple):
@@ -175,5 +187,26 @@ def _fits(value: Any, annotation: Any) -> bool:
     if isinstance(value, bool):
         return annotation is bool
     if annotation is float:
-        return isinstance(value, int | float) and math.isfinite(value)
+        # A whole number may be too large for a float.
+        return isinstance(value, int | float) and abs(value) <= sys.float_info.max
     return isinstance(value, annotation)
+
+
+def _exact(value: Any, annotation: Any) -> Any:
+    """A value that fits, whole numbers for floats as floats: 1 and 1.0 are the same choice."""
+    if annotation is float:
+        return float(value)
+    if get_origin(annotation) is tuple and set(get_args(annotation)) == {float}:
+        return tuple(map(float, value))
+    return value
+
+
+def _spell(annotation: Any) -> str:
+    """A type for people."""
+    if get_origin(annotation) is Literal:
+        return "one of " + ", ".join(map(repr, get_args(annotation)))
+    if get_origin(annotation) in (UnionType, Union):  # None is not written, but left out
+        return " or ".join(
+            _spell(option) for option in get_args(annotation) if option is not NoneType
+        )
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)

@@ -137,7 +137,31 @@ def test_the_large_tower_is_built_without_storage():
     assert len(tower.transformer.resblocks) == 24
 
 
-@pytest.mark.parametrize("name", ["no-such-model", "RN50"])
+@pytest.mark.parametrize(
+    "name", ["no-such-model", "RN50", "hf-hub:some/model", "local-dir:/tmp", "ViT-B/16", ""]
+)
 def test_towers_that_are_no_vit(name):
     with pytest.raises(ConfigError):
         build_tower(name)
+
+
+def test_names_in_folders_go_by_digest_and_first_come(tmp_path):
+    config = BackboneConfig(tiny_clip.NAME, "file", "ab" * 32)
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "backbone-abababababab.safetensors").touch()
+    assert locate_weights(config, folders).parent == folders[0]
+    (folders[0] / "backbone-abababababab.safetensors").unlink()
+    assert locate_weights(config, folders).parent == folders[1]
+    for nothing in ([], [tmp_path]):
+        with pytest.raises(CheckpointError, match="from a file"):
+            locate_weights(config, nothing)
+    with pytest.raises(CheckpointError, match="from a file"):  # without a digest nothing is right
+        locate_weights(BackboneConfig(tiny_clip.NAME, "file"), folders)
+
+
+def test_a_state_dict_with_numbers_for_names(tmp_path):
+    torch.save({1: torch.ones(1)}, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match="something other than named tensors"):
+        read_tensors(tmp_path / "x.pt")

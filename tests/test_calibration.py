@@ -261,6 +261,41 @@ def test_wilson_ends_where_the_share_is_z_deviations_off(hits: int, count: int) 
         assert abs(hits / count - end) == pytest.approx(1.96 * math.sqrt(end * (1 - end) / count))
 
 
+# Not calibrated
+
+
+def test_without_measurements_the_probability_is_the_plain_sigmoid() -> None:
+    none = Calibration.none()
+    assert not none.measured and made().measured
+    assert none.probability(2.0) == pytest.approx(1 / (1 + math.exp(-2)))
+    default = none.thresholds()
+    assert default.lower == default.upper == 0
+    assert default.origin == (
+        "probability 0.5; not calibrated, so its false-positive rate is unknown"
+    )
+    assert default.verdict(0.0) is Verdict.FLAGGED
+    assert default.verdict(math.nextafter(0, -1)) is Verdict.NOT_FLAGGED
+
+
+def test_without_measurements_a_probability_can_be_asked_for_and_a_rate_cannot() -> None:
+    none = Calibration.none()
+    asked = none.thresholds(probability=0.9)
+    assert asked.lower == asked.upper == pytest.approx(math.log(9))
+    assert asked.origin.startswith("probability 0.9; not calibrated")
+    with pytest.raises(UsageError, match="not calibrated") as caught:
+        none.thresholds(fpr=0.5)
+    assert "--threshold" in str(caught.value.hint)
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        none.thresholds(probability=0.0)
+    with pytest.raises(UsageError, match="not both"):
+        none.thresholds(fpr=0.1, probability=0.5)
+
+
+def test_without_measurements_there_and_back() -> None:
+    none = Calibration.none()
+    assert Calibration.from_dict(json.loads(json.dumps(none.to_dict()))) == none
+
+
 # On disk
 
 

@@ -1,17 +1,23 @@
+from typing import Any
+
 import pytest
 import torch
 
 import tiny_clip
+from dgsforensics.calibration import Calibration
 from dgsforensics.checkpoint import Checkpoint
+from dgsforensics.config import LoraConfig
+from dgsforensics.errors import CheckpointError
 from dgsforensics.records import Verdict
-
-pytest.importorskip("sklearn")
-
-from dgsforensics.evaluation import Metrics
 from dgsforensics.trainer import card
+
+TENSORS = {"head.weight": torch.zeros(1, 64), "head.bias": torch.zeros(1)}
 
 
 def test_the_card_states_what_a_reader_needs() -> None:
+    pytest.importorskip("sklearn")
+    from dgsforensics.evaluation import Metrics
+
     row = card.metrics_row("all", Metrics(3, 4, 0.81234, None, 0.5, 0.25, 0.0, 1.0))
     facts = {
         "summary": "A test.",
@@ -24,8 +30,7 @@ def test_the_card_states_what_a_reader_needs() -> None:
         "licence": "MIT.",
     }
     calibration = tiny_clip.calibration()
-    tensors = {"head.weight": torch.zeros(1, 64), "head.bias": torch.zeros(1)}
-    text = card.render(Checkpoint(tiny_clip.config(blocks=(0, 1)), calibration, tensors, facts))
+    text = card.render(Checkpoint(tiny_clip.config(blocks=(0, 1)), calibration, TENSORS, facts))
     assert text.startswith("# tiny\n")
     for fact in ("make it", "Made-up data.", "A note.", "- It knows nothing.", "MIT."):
         assert fact in text
@@ -40,3 +45,43 @@ def test_verdict_shares_sum_to_one() -> None:
     assert row["n"] == 4
     assert sum(row[verdict.value] for verdict in Verdict) == pytest.approx(1)
     assert row["flagged"] == 0.5
+
+
+def test_a_card_without_facts_still_says_what_the_detector_is() -> None:
+    text = card.render(Checkpoint(tiny_clip.config(), Calibration.none(), TENSORS))
+    assert text.startswith("# tiny\n")
+    assert "Adapters: none." in text
+    assert "not calibrated, so its false-positive rate is unknown" in text
+    assert "inconclusive" not in text and "--fpr" not in text
+
+
+def test_adapters_are_put_into_words() -> None:
+    config = tiny_clip.config(lora=LoraConfig(rank=2, alpha=3, dropout=0.5, blocks=(1,)))
+    text = card.render(Checkpoint(config, Calibration.none(), TENSORS))
+    assert "LoRA of rank 2 on q, k and v of blocks 2, alpha 3 (scale alpha/sqrt(rank))" in text
+
+
+def test_where_it_came_from_is_said() -> None:
+    facts = {"origin": {"file": "last.pth", "sha256": "0" * 64}}
+    text = card.render(Checkpoint(tiny_clip.config(), Calibration.none(), TENSORS, facts))
+    assert "## Where it came from" in text
+    assert "- file: last.pth\n" in text
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"summary": 3},
+        {"data": None},
+        {"data": "x", "counts": 7},
+        {"results": 1},
+        {"results": [{}]},
+        {"results": ["x"]},
+        {"limits": 4},
+        {"licence": []},
+        {"origin": "elsewhere"},
+    ],
+)
+def test_a_damaged_card_is_named(facts: dict[str, Any]) -> None:
+    with pytest.raises(CheckpointError, match="model card of tiny is damaged"):
+        card.render(Checkpoint(tiny_clip.config(), Calibration.none(), TENSORS, facts))

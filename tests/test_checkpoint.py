@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import pickle
+import shutil
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 import tiny_clip
 from dgsforensics import checkpoint
-from dgsforensics.backbone import sha256_of
+from dgsforensics.backbone import file_name, sha256_of
 from dgsforensics.config import DetectorConfig, HeadConfig, InputConfig, LoraConfig
 from dgsforensics.errors import CheckpointError, ConfigError
 
@@ -105,7 +106,7 @@ def test_damaged_and_foreign_files(tiny_detector, tmp_path):
     ("changes", "message"),
     [
         ({"format": 2}, "has layout 2, this version reads 1"),
-        ({"config": {"name": "x", "y": 1}}, "unexpected keyword"),
+        ({"config": {"name": "x", "y": 1}}, "has no field .y."),
         ({"calibration": {"temperature": 1}}, "damaged calibration"),
         ({"calibration": None}, "damaged calibration"),
         ({"config": []}, "expected an object"),
@@ -162,3 +163,51 @@ def test_names_resolve_to_bundled_then_user_detectors(tiny_detector):
     with pytest.raises(CheckpointError, match="no detector 'nosuch'") as caught:
         checkpoint.resolve("nosuch")
     assert "mine" in str(caught.value.hint)
+
+
+def test_a_backbone_that_is_nowhere_is_asked_for(tiny_detector, tmp_path):
+    loaded = checkpoint.read(tiny_detector)
+    name = file_name(loaded.config.backbone.sha256)
+    assert name == f"backbone-{loaded.config.backbone.sha256[:12]}.safetensors"
+    with pytest.raises(CheckpointError, match="from a file") as caught:
+        checkpoint.build_model(loaded)
+    for expected in (name, str(tmp_path), str(checkpoint.user_folder()), "--backbone-weights"):
+        assert expected in caught.value.hint
+
+
+@pytest.mark.parametrize("where", ["beside", "user"])
+def test_a_backbone_by_its_own_name_is_used(tiny_detector, tiny_backbone, tmp_path, where):
+    loaded = checkpoint.read(tiny_detector)
+    folder = tmp_path if where == "beside" else checkpoint.user_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / file_name(loaded.config.backbone.sha256)
+    shutil.copy(tiny_backbone, file)
+    assert checkpoint.locate_backbone(loaded) == file
+    model = checkpoint.build_model(loaded)
+    assert torch.equal(model.tower.proj, load_file(tiny_backbone)["proj"])
+    assert file.stem not in checkpoint.available()
+    file.write_bytes(file.read_bytes()[:-4] + b"oops")
+    with pytest.raises(CheckpointError, match="not the backbone this detector was made with"):
+        checkpoint.build_model(loaded)
+
+
+def test_a_failed_write_leaves_what_was_there(tiny_detector, monkeypatch):
+    before = tiny_detector.read_bytes()
+    loaded = checkpoint.read(tiny_detector)
+
+    def torn(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", torn)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.write(loaded, tiny_detector)
+    assert tiny_detector.read_bytes() == before
+    assert not list(tiny_detector.parent.glob("*.part"))
+
+
+def test_metadata_nested_too_deep(tiny_detector):
+    tensors = load_file(tiny_detector)
+    save_file(tensors, tiny_detector, metadata={"dgsforensics": "[" * 200_000})
+    with pytest.raises(CheckpointError, match="damaged metadata"):
+        checkpoint.read(tiny_detector)

@@ -1,19 +1,26 @@
-"""The model card: facts as JSON in the detector file, and the same facts as Markdown beside it."""
+"""The model card: facts as JSON in the detector file, and the same facts as Markdown beside it.
+
+A card from elsewhere may lack any fact: what is missing is left out, never an error.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dgsforensics.calibration import DEFAULT_FNR, Calibration
 from dgsforensics.checkpoint import Checkpoint
-from dgsforensics.evaluation import Metrics
+from dgsforensics.config import LoraConfig
+from dgsforensics.errors import CheckpointError
 from dgsforensics.records import Verdict
+
+if TYPE_CHECKING:  # scikit-learn is not needed to show a card
+    from dgsforensics.evaluation import Metrics
 
 Table = dict[str, Any]
 """`title`, `note`, and `rows`: mappings with the same keys."""
 
 
-def metrics_row(name: str, metrics: Metrics) -> dict[str, Any]:
+def metrics_row(name: str, metrics: "Metrics") -> dict[str, Any]:
     """One row of a table of results, figures to three decimals."""
     values = {
         key: round(value, 3) if isinstance(value, float) else value
@@ -31,45 +38,63 @@ def verdict_shares(calibration: Calibration, name: str, logits: Sequence[float])
 
 
 def render(checkpoint: Checkpoint) -> str:
-    """The card as Markdown."""
-    card, calibration = checkpoint.card, checkpoint.calibration
-    thresholds = calibration.thresholds()
-    config = checkpoint.config
-    lines = [
-        f"# {config.name}",
-        "",
-        card["summary"],
-        "",
+    """The card as Markdown; raises `CheckpointError` when a fact is of the wrong kind."""
+    try:
+        return "\n".join(_lines(checkpoint))
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"the model card of {checkpoint.config.name} is damaged ({error!r})"
+        ) from error
+
+
+def _lines(checkpoint: Checkpoint) -> list[str]:
+    card, config = checkpoint.card, checkpoint.config
+    lines = [f"# {config.name}", ""]
+    if "summary" in card:
+        lines += [card["summary"], ""]
+    lines += [
         "## What it is",
         "",
         f"- Backbone: {config.backbone.name}, frozen (sha256 `{config.backbone.sha256}`).",
         f"- Input: {_describe_input(checkpoint)}",
         f"- Head: linear, {checkpoint.tensors['head.weight'].shape[1]} features; "
         + _describe_head(checkpoint),
-        f"- Adapters: {'none' if config.lora is None else config.lora}.",
-        f"- Made by: `{card['command']}` with {card['versions']}.",
-        "",
-        "## What it was trained on",
-        "",
-        card["data"],
-        "",
-        *_table(card["counts"]),
-        "## Thresholds",
-        "",
+        f"- Adapters: {_describe_adapters(config.lora)}",
+    ]
+    if "command" in card:
+        lines.append(f"- Made by: `{card['command']}` with {card.get('versions', 'unknown')}.")
+    lines.append("")
+    if "origin" in card:
+        facts = (f"- {name}: {fact}" for name, fact in card["origin"].items())
+        lines += ["## Where it came from", "", *facts, ""]
+    if "data" in card:
+        lines += ["## What it was trained on", "", card["data"], "", *_table(card.get("counts"))]
+    lines += ["## Thresholds", "", *_describe_thresholds(checkpoint.calibration), ""]
+    for table in card.get("results", ()):
+        lines += [f"## {table['title']}", "", table["note"], "", *_table(table["rows"])]
+    if "limits" in card:
+        lines += ["## Limits", "", *(f"- {limit}" for limit in card["limits"]), ""]
+    if "licence" in card:
+        lines += ["## Licence", "", card["licence"], ""]
+    return lines
+
+
+def _describe_thresholds(calibration: Calibration) -> list[str]:
+    thresholds = calibration.thresholds()
+    lines = [
         f"An image is flagged from a probability of {calibration.probability(thresholds.upper):.3f}"
-        f" (logit {thresholds.upper:.3f}): {thresholds.origin}.",
+        f" (logit {thresholds.upper:.3f}): {thresholds.origin}."
+    ]
+    if not calibration.measured:
+        return lines
+    return [
+        *lines,
         f"It is not flagged below {calibration.probability(thresholds.lower):.3f} (logit "
         f"{thresholds.lower:.3f}), where {DEFAULT_FNR:.0%} of the {len(calibration.generated)} "
         f"generated calibration images lie; between the two the verdict is inconclusive. "
         f"`--fpr` moves the upper end, down to a rate of {1 / (len(calibration.real) + 1):.4f}, "
         f"which is what {len(calibration.real)} photographs support.",
-        "",
     ]
-    for table in card["results"]:
-        lines += [f"## {table['title']}", "", table["note"], "", *_table(table["rows"])]
-    lines += ["## Limits", "", *(f"- {limit}" for limit in card["limits"]), ""]
-    lines += ["## Licence", "", card["licence"], ""]
-    return "\n".join(lines)
 
 
 def _describe_input(checkpoint: Checkpoint) -> str:
@@ -88,7 +113,21 @@ def _describe_head(checkpoint: Checkpoint) -> str:
     return f"reads the class token after blocks {', '.join(str(b + 1) for b in blocks)}."
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _describe_adapters(lora: LoraConfig | None) -> str:
+    if lora is None:
+        return "none."
+    blocks = "all blocks"
+    if lora.blocks is not None:
+        blocks = f"blocks {', '.join(str(b + 1) for b in lora.blocks)}"
+    return (
+        f"LoRA of rank {lora.rank} on q, k and v of {blocks}, alpha {lora.alpha:g} "
+        f"(scale {lora.scaling}), trained with dropout {lora.dropout:g}."
+    )
+
+
+def _table(rows: Sequence[Mapping[str, Any]] | None) -> list[str]:
+    if not rows:
+        return []
     head = list(rows[0])
     lines = ["| " + " | ".join(head) + " |", "| --- " + "| ---: " * (len(head) - 1) + "|"]
     for row in rows:
