@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=int, default=15)
     options = parser.parse_args()
-    help_command = (sys.executable, "-m", "dgsforensics.cli", "--help")
+    help_command = (sys.executable, "-m", "dgsforensics", "--help")
     import_command = (sys.executable, "-c", "import typer")
     seconds(*help_command), seconds(*import_command)  # warm the disk cache
     pairs = [(seconds(*help_command), seconds(*import_command)) for _ in range(options.repeat)]

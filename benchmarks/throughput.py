@@ -54,7 +54,7 @@ def scan_rate(detector: Detector, paths: list[Path], batch: int) -> float:
 def process_rate(paths: list[Path]) -> float:
     started = time.perf_counter()
     for path in paths:
-        command = [sys.executable, "-m", "dgsforensics.cli", "scan", str(path)]
+        command = [sys.executable, "-m", "dgsforensics", "scan", str(path)]
         subprocess.run(
             [*command, "--no-cache", "--exit-zero", "-q"], check=True, stdout=subprocess.DEVNULL
         )

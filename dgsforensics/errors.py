@@ -15,6 +15,8 @@ class ExitCode(IntEnum):
     """At least one image was flagged, whether or not others could not be read."""
     ERROR = 2
     """Wrong usage, or nothing was flagged and a file could not be read."""
+    REJECTED = 3
+    """Trained, and rejected: worse than the detector it started from."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C; what was finished is kept."""
 

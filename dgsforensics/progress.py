@@ -1,10 +1,11 @@
-"""What a person sees on standard error while a scan runs: header, bar, summary.
+"""What a person sees on standard error while a scan or a training run works: header, bar, summary.
 
 The bar is drawn on a terminal only. NO_COLOR and FORCE_COLOR are honoured by rich.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
@@ -23,6 +24,9 @@ from rich.text import Text
 
 from dgsforensics.records import ScanSummary
 from dgsforensics.report import RunInfo, printable
+
+LINE_SECONDS = 30.0
+"""Between two lines of progress where there is no terminal."""
 
 
 class _Rate(ProgressColumn):
@@ -67,6 +71,41 @@ def bar(total: int, quiet: bool) -> Iterator[Bar]:
         redirect_stderr=True,
     ) as progress:
         yield Bar(progress, total)
+
+
+@contextmanager
+def stages(quiet: bool) -> Iterator[Callable[[str, int, int, Mapping[str, float]], None]]:
+    """What tells of long work in stages: a bar on a terminal, elsewhere a line now and then.
+
+    The function is told what is being done, how much of it is done, of how much, and figures.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+    )
+    bar = Progress(*columns, console=console(), disable=quiet or not sys.stderr.isatty())
+    current: str | None = None
+    task = bar.add_task("", total=1, figures="", visible=False)
+    began = said = time.monotonic()
+
+    def tell(what: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+        nonlocal current, began, said
+        now = time.monotonic()
+        if what != current:
+            bar.reset(task, description=what, total=total, visible=True)
+            current, began, said = what, now, now
+        text = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
+        bar.update(task, completed=done, figures=text)
+        if not quiet and (done == total or (bar.disable and now - said > LINE_SECONDS)):
+            said = now
+            took = timedelta(seconds=round(now - began))
+            notice(f"{what}: {done} of {total} in {took}" + (f", {text}" if text else ""))
+
+    with bar:
+        yield tell
 
 
 @cache

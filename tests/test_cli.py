@@ -1,19 +1,22 @@
 """The command in this process, on the tiny detector; `test_embedded.py` runs the real thing."""
 
 import csv
+import dataclasses
 import io
 import json
 import os
 import re
 import signal
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from conftest import photo
-from dgsforensics import cli
+from dgsforensics import checkpoint, cli
+from dgsforensics.calibration import Calibration
 from dgsforensics.records import Verdict
 from dgsforensics.report import FIELDS
 
@@ -334,6 +337,30 @@ def test_an_empty_folder_is_clean(dgsf, tmp_path):
     code, out, err = dgsf("scan", tmp_path / "empty")
     assert (code, out) == (0, "")
     assert "0 files" in err
+
+
+def test_the_package_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "dgsforensics", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"dgsf \d+\.\d+\.\d+\n", done.stdout)
+
+
+def test_a_detector_without_calibration_is_scanned_with_at_one_half(dgsf, folder, tiny_detector):
+    loaded = checkpoint.read(tiny_detector)
+    checkpoint.write(dataclasses.replace(loaded, calibration=Calibration.none()), tiny_detector)
+    _, out, err = dgsf("scan", folder, "--jsonl")
+    assert "flagged from 50.0%" in err and "not calibrated" in err
+    assert "inconclusive from" not in err
+    for row in rows(out):
+        assert row["threshold"] == 0.5
+        assert row["verdict"] == ("flagged" if row["logit"] >= 0 else "not_flagged")
+    code, out, err = dgsf("scan", folder, "--fpr", "0.1")
+    assert (code, out) == (2, "") and "not calibrated" in err
 
 
 def test_version(dgsf):

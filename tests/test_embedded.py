@@ -17,7 +17,7 @@ from dgsforensics import Detector, checkpoint
 from dgsforensics.backbone import load_backbone, locate_weights, sha256_of
 from dgsforensics.records import Prediction
 
-DGSF = [sys.executable, "-m", "dgsforensics.cli", "scan"]
+DGSF = [sys.executable, "-m", "dgsforensics", "scan"]
 
 
 def dgsf(*arguments, **options):
@@ -149,7 +149,7 @@ def test_two_scans_at_once_share_a_case_file(folder, tmp_path):
 
 
 def test_a_reader_that_goes_away_is_no_traceback(folder):
-    pipe = f"{sys.executable} -m dgsforensics.cli scan {folder} --jsonl --batch 1 | head -n 1"
+    pipe = f"{sys.executable} -m dgsforensics scan {folder} --jsonl --batch 1 | head -n 1"
     result = subprocess.run(
         ["bash", "-o", "pipefail", "-c", pipe], capture_output=True, text=True, timeout=300
     )

@@ -1,0 +1,117 @@
+"""`dgsf`: wires the commands together, catches what they raise, exits.
+
+A module holds one command or one group of them, and is registered with one line below. Heavy
+imports happen inside the functions that are the commands.
+"""
+
+import os
+import sys
+import traceback
+from typing import Annotated, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from dgsforensics.cli import models, scan, train
+from dgsforensics.cli.options import SCAN_EPILOG, abandon_stdout
+from dgsforensics.errors import DgsError, ExitCode
+
+NOT_IN_SETTINGS = (
+    *("--output", "--case", "--files-from", "--help"),
+    *("--out", "--config", "--resume", "--force"),
+)
+"""Of one run only: a settings file beside the pictures must not choose what is written."""
+
+app = typer.Typer(
+    name="dgsf",
+    help="Find AI-generated images in a folder, offline. A signal, not proof.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+app.command(epilog=SCAN_EPILOG)(scan.scan)
+app.command(epilog=train.EPILOG)(train.train)
+app.add_typer(models.app, name="models")
+
+
+def run() -> NoReturn:
+    """Entry point of the console script: `main`, then out without the destructors of libraries.
+
+    At a normal exit a thread inside torch now and then aborts the process (exit code 134; one scan
+    in ten beside a busy one, torch 2.14.1, after everything was written).
+    """
+    try:
+        main()
+    except SystemExit as exit:
+        code = exit.code if isinstance(exit.code, int) else ExitCode.ERROR
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            code = ExitCode.ERROR
+            if not isinstance(error, BrokenPipeError):  # a reader that has seen enough
+                print(f"dgsf: cannot write the results: {error.strerror}", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def main() -> NoReturn:
+    """Every way out is a `SystemExit` with the exit code that is documented.
+
+    Typer exits by itself for wrong usage (2) and for what a command raises as `typer.Exit`.
+    """
+    debug = "--debug" in sys.argv
+    try:
+        app()
+    except DgsError as error:
+        _complain(error.message, error.hint, debug)
+    except Exception as error:  # a defect of ours: say so without a wall of text
+        message = f"internal error: {type(error).__name__}: {error}"
+        _complain(message, "run it again with --debug for a full report", debug)
+    try:
+        sys.stdout.flush()
+    except OSError:  # the cause has been said; Python would say it again at exit
+        abandon_stdout()
+    sys.exit(ExitCode.ERROR)
+
+
+def _complain(message: str, hint: str | None, debug: bool) -> None:
+    from dgsforensics.report import printable
+
+    if debug:
+        traceback.print_exc()
+    print(f"dgsf: {printable(message)}", file=sys.stderr)
+    if hint:
+        print(f"      {printable(hint)}", file=sys.stderr)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"dgsf {version('dgsforensics')}")
+        raise typer.Exit
+
+
+@app.callback(epilog=SCAN_EPILOG)
+def _configure(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Find AI-generated images in a folder, offline. A signal, not proof."""
+    # Settings are for plain commands; of a group, such as `models`, none can be set.
+    from dgsforensics import settings
+
+    group = context.command
+    assert isinstance(group, TyperGroup)
+    names = {
+        name: {
+            option.removeprefix("--"): parameter.name or ""
+            for parameter in ([] if isinstance(command, TyperGroup) else command.params)
+            for option in parameter.opts
+            if option.startswith("--") and option not in NOT_IN_SETTINGS
+        }
+        for name, command in group.commands.items()
+    }
+    context.default_map = settings.load(names)

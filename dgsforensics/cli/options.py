@@ -1,0 +1,72 @@
+"""What the commands have in common: options, exit codes, interruption, logging."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dgsforensics.errors import ExitCode
+
+SETTINGS = (
+    "Settings: flags, then DGSF_* variables, then ./dgsf.toml, then config.toml in the user's "
+    "configuration folder."
+)
+SCAN_EPILOG = (
+    "Exit codes: 0 nothing flagged · 1 something flagged · 2 wrong usage, or nothing flagged and "
+    f"a file that could not be read · 130 interrupted. {SETTINGS}"
+)
+
+Debug = Annotated[bool, typer.Option("--debug", help="Log everything, show tracebacks.")]
+BackboneWeights = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="DGSF_BACKBONE_WEIGHTS", metavar="FILE", help="Local file with the CLIP weights."
+    ),
+]
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Give Ctrl-C and a vanished reader their codes; left to Typer, the latter is 1: flagged."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("dgsf: interrupted", file=sys.stderr)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except BrokenPipeError:
+        abandon_stdout()
+        raise typer.Exit(ExitCode.ERROR) from None
+
+
+def abandon_stdout() -> None:
+    """Give what is still unwritten to nobody."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def configure_logging(*, quiet: bool = False, verbose: bool = False, debug: bool = False) -> None:
+    """Messages to standard error; below warnings only on request."""
+    from rich.file_proxy import FileProxy
+
+    from dgsforensics.progress import console
+
+    level = logging.ERROR if quiet else logging.WARNING
+    logging.basicConfig(
+        stream=FileProxy(console(), sys.stderr),  # above the bar, where there is one
+        format="dgsf: %(message)s",
+        level=logging.DEBUG if debug else level,
+    )
+    logging.getLogger("PIL").setLevel(logging.DEBUG if debug else logging.ERROR)
+    if not debug:
+        logging.getLogger("dgsforensics").setLevel(logging.INFO if verbose else level)
+
+
+def rank(context: typer.Context, parameter: str) -> int:
+    """How strongly a value was asked for: 3 by flag, 2 by variable, 1 by settings file, 0 not."""
+    source = context.get_parameter_source(parameter)
+    order = ("DEFAULT_MAP", "ENVIRONMENT", "COMMANDLINE")
+    return order.index(source.name) + 1 if source is not None and source.name in order else 0

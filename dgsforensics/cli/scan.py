@@ -1,0 +1,171 @@
+"""`dgsf scan`: score images and list those that look generated."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dgsforensics.cli.options import (
+    BackboneWeights,
+    Debug,
+    configure_logging,
+    interruptible,
+    rank,
+)
+from dgsforensics.errors import ExitCode, UsageError
+
+
+def scan(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Images and folders.", show_default=False)
+    ] = None,
+    files_from: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|-", help="Read paths from a file or, with -, standard input."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(envvar="DGSF_MODEL", metavar="NAME|FILE", help="Detector.")
+    ] = None,
+    backbone_weights: BackboneWeights = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            envvar="DGSF_DEVICE", metavar="auto|cpu|cuda|mps", help="Where the model runs."
+        ),
+    ] = "auto",
+    batch: Annotated[
+        str, typer.Option(envvar="DGSF_BATCH", metavar="N|auto", help="Images in a forward pass.")
+    ] = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            envvar="DGSF_WORKERS",
+            min=1,
+            metavar="N",
+            help="Decoding threads.",
+            show_default="auto",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            envvar="DGSF_THRESHOLD", metavar="P", help="Flag from this probability, 0 to 1."
+        ),
+    ] = None,
+    fpr: Annotated[
+        float | None,
+        typer.Option(
+            envvar="DGSF_FPR",
+            metavar="RATE",
+            help="Flag at this false-positive rate, e.g. 0.01, as calibrated.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    as_jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write here; the suffix chooses the format."
+        ),
+    ] = None,
+    case: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="DGSF_CASE",
+            metavar="FILE",
+            help="Case file.",
+            show_default="one a folder, in the user's data",
+        ),
+    ] = None,
+    no_cache: Annotated[
+        bool,
+        typer.Option(
+            "--no-cache", help="Score all again; without --case, keep no case file either."
+        ),
+    ] = False,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Leave out; may be repeated.")
+    ] = None,
+    follow_symlinks: Annotated[
+        bool, typer.Option("--follow-symlinks", help="Follow symbolic links inside folders.")
+    ] = False,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Refuse larger pictures.", show_default="250 million"
+        ),
+    ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001, metavar="SECONDS", help="Give up on a file after that.", show_default="30"
+        ),
+    ] = None,
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", help="Exit 0 once the scan has run through.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Score images and list those that look generated.
+
+    Results go to standard output, everything else to standard error. What was scored is kept in a
+    case file: a second scan of the same images runs the model on nothing, an interrupted one goes
+    on where it stopped.
+    """
+    from dgsforensics import scanning
+    from dgsforensics.files import Limits
+
+    configure_logging(quiet=quiet, verbose=verbose, debug=debug)
+    formats = {"as_json": as_json, "as_jsonl": as_jsonl, "as_csv": as_csv}
+    chosen = _strongest(context, [name for name, on in formats.items() if on])
+    limits = {"threshold": threshold, "fpr": fpr}
+    cut = _strongest(context, [name for name, value in limits.items() if value is not None])
+    if len(chosen) > 1:
+        raise UsageError("choose one of --json, --jsonl and --csv")
+    if not paths and files_from is None:
+        raise UsageError("nothing to scan", "give images, folders or --files-from")
+
+    given: dict[str, Any] = {"max_pixels": max_pixels, "max_seconds": max_seconds}
+    request = scanning.Request(
+        paths=list(paths or []),
+        files_from=files_from,
+        model=model,
+        backbone_weights=backbone_weights,
+        device=device,
+        batch=_batch(batch),
+        workers=workers,
+        threshold=threshold if "threshold" in cut else None,
+        fpr=fpr if "fpr" in cut else None,
+        format=chosen[0].removeprefix("as_") if chosen else None,
+        output=output,
+        case=case,
+        use_cache=not no_cache,
+        exclude=list(exclude or []),
+        follow_symlinks=follow_symlinks,
+        limits=Limits(**{name: value for name, value in given.items() if value is not None}),
+        settings=[n.removeprefix("as_") for n in context.params if rank(context, n) == 1],
+        quiet=quiet,
+    )
+    with interruptible():
+        code = scanning.run(request)
+    if exit_zero and code != ExitCode.INTERRUPTED:
+        code = ExitCode.CLEAN
+    raise typer.Exit(int(code))
+
+
+def _batch(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--batch is auto or a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _strongest(context: typer.Context, given: list[str]) -> list[str]:
+    """Of options that exclude each other, those asked for most strongly."""
+    top = max((rank(context, name) for name in given), default=0)
+    return [name for name in given if rank(context, name) == top]

@@ -1,0 +1,244 @@
+"""`dgsf train`: a detector for a person's own data."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dgsforensics.cli.options import (
+    BackboneWeights,
+    Debug,
+    configure_logging,
+    interruptible,
+    rank,
+)
+from dgsforensics.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from dgsforensics.trainer.gate import Comparison
+
+EPILOG = (
+    "Exit codes: 0 trained · 2 wrong usage or data, or the loss became infinite · 3 trained, but "
+    "rejected as worse than the detector it started from · 130 interrupted, go on with --resume. "
+    "Every option of a run can be given in a TOML file with --config; flags go before it. "
+    "Several GPUs: torchrun --nproc-per-node=N -m dgsforensics train ..."
+)
+_OPTIONS = (
+    *("base", "backbone", "method", "captions", "semantics", "augmentation", "epochs", "batch"),
+    *("lr", "precision", "validation", "split_by", "skip_unreadable", "max_regression", "seed"),
+)
+"""Parameters below that are fields of `TrainConfig`."""
+
+
+def train(
+    context: typer.Context,
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder with real/ and fake/ (or 0_real/, 1_fake/) at any depth, or a manifest "
+            "(.jsonl, .csv) with path and label.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Detector file to write.",
+            show_default="named after DATA, in the user's data",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Options of the run.")
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE|none",
+            help="Detector to go on from; none: from the pre-trained tower.",
+            show_default="the bundled detector",
+        ),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(metavar="NAME[:TAG]", help="With --base none: open_clip's model and weights."),
+    ] = None,
+    backbone_weights: BackboneWeights = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="dgs|lora|probe",
+            help="Gradient surgery, plain LoRA, or a head on the frozen tower.",
+            show_default="dgs",
+        ),
+    ] = None,
+    semantics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="captions|lowpass|none",
+            help="What gradient surgery takes for the content of an image.",
+            show_default="captions where given, else lowpass",
+        ),
+    ] = None,
+    captions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH|sidecar|folder|model|none",
+            help="Captions: a file or folder, .txt beside the images, folder names, or made by a "
+            "caption model.",
+            show_default="none",
+        ),
+    ] = None,
+    augmentation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="web|flip|none",
+            help="What happens to training images of both classes.",
+            show_default="web",
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", show_default="3")] = None,
+    batch: Annotated[
+        int | None, typer.Option(metavar="N", help="Images a step.", show_default="32")
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(metavar="RATE", help="Learning rate.", show_default="1e-4")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="float32|bfloat16",
+            help="Of the tower while training.",
+            show_default="bfloat16 on GPUs that have it",
+        ),
+    ] = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Share of images held out.", show_default="0.2"),
+    ] = None,
+    split_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|generator|source|group",
+            help="What is held out whole.",
+            show_default="auto",
+        ),
+    ] = None,
+    skip_unreadable: Annotated[
+        bool, typer.Option("--skip-unreadable", help="Leave unreadable images out.")
+    ] = False,
+    max_regression: Annotated[
+        float | None,
+        typer.Option(
+            metavar="LOSS",
+            help="Reject the result when AUROC or r_acc fall by more.",
+            show_default="0.02",
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", show_default="0")] = None,
+    device: Annotated[
+        str, typer.Option(envvar="DGSF_DEVICE", metavar="auto|cpu|cuda|mps", help="Where it runs.")
+    ] = "auto",
+    workers: Annotated[
+        int, typer.Option(envvar="DGSF_WORKERS", min=1, metavar="N", help="Decoding threads.")
+    ] = min(4, os.cpu_count() or 1),
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="For frozen features and captions.",
+            show_default="in the user's cache",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Start over, and replace what is there.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Train a detector on your own images.
+
+    By default the bundled detector is adapted. A part of the images is held out: thresholds are
+    fitted on it, and the new detector has to be no worse there than the old one. The result is for
+    `dgsf scan --model`.
+    """
+    configure_logging(quiet=quiet, verbose=verbose, debug=debug)
+    from dgsforensics import checkpoint, progress
+    from dgsforensics.report import printable
+
+    try:
+        from dgsforensics.trainer import config as options
+        from dgsforensics.trainer import run
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"training needs the package {error.name}", "pip install 'dgsforensics[train]'"
+        ) from error
+
+    given = {name: context.params[name] for name in _OPTIONS}
+    weak = {name: value for name, value in given.items() if rank(context, name) == 1}
+    strong = {name: value for name, value in given.items() if rank(context, name) > 1}
+    file = options.read(config) if config is not None else {}
+    merged: dict[str, Any] = {**weak, **file, **strong}
+    if merged.get("captions") == "none":
+        del merged["captions"]
+    name = data.absolute().stem or "detector"
+    request = run.Request(
+        data=data,
+        out=out or checkpoint.user_folder() / f"{name}.safetensors",
+        config=options.TrainConfig.from_dict(merged),
+        backbone_weights=backbone_weights,
+        cache=cache,
+        device=device,
+        workers=workers,
+        resume=resume,
+        force=force,
+    )
+    with interruptible(), progress.stages(quiet) as tell:
+        outcome = run.train(request, tell)
+    if outcome is None:  # one of several processes; the first one reports
+        raise typer.Exit(ExitCode.CLEAN)
+    for note in outcome.notes if not quiet else []:
+        progress.notice(note)
+    _print_comparison(outcome.comparison)
+    for loss in outcome.comparison.losses:
+        progress.notice(f"rejected: {loss}, more than --max-regression allows")
+    print(f"written: {printable(outcome.written)}")
+    raise typer.Exit(ExitCode.REJECTED if outcome.comparison.losses else ExitCode.CLEAN)
+
+
+def _print_comparison(comparison: "Comparison") -> None:
+    """Before and after on the images held out, to standard output."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from dgsforensics.report import printable
+
+    table = Table("held out", "real", "generated", box=None, header_style="bold")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in ("AUROC", "r_acc", "f_acc"):
+        table.add_column(name, justify="right", no_wrap=True)
+
+    def cell(before: float | None, after: float | None) -> str:
+        return "-" if before is None or after is None else f"{before:.3f} → {after:.3f}"
+
+    for row in comparison.rows:
+        old, new = row.before, row.after
+        table.add_row(
+            printable(row.name),
+            str(new.real),
+            str(new.generated),
+            cell(old.auroc, new.auroc),
+            cell(old.r_acc, new.r_acc),
+            cell(old.f_acc, new.f_acc),
+        )
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(f"from {comparison.before} to {comparison.after}:")
+    console.print(table)
