@@ -1,7 +1,7 @@
 """The corpus of the bundled detector: which images serve for what, and their features.
 
-Made for `embedded_detector.py` and `views.py`. The manifest is JSON Lines
-(`dgsforensics.datasets.read_manifest`); features are cached, so a run that was stopped goes on.
+Made for `embedded_detector.py` and `views.py`. The manifest (`dgsforensics.datasets`) has a SHA-256
+in every row; features are cached, so a run that was stopped goes on.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import torch
 
 from dgsforensics.backbone import load_backbone, locate_weights, sha256_of
 from dgsforensics.config import BackboneConfig, DetectorConfig, HeadConfig, InputConfig
-from dgsforensics.datasets import read_manifest
+from dgsforensics.datasets import as_sample, read
 from dgsforensics.evaluation import Metrics, evaluate
 from dgsforensics.model import DetectorModel
 from dgsforensics.records import Label
@@ -69,7 +69,7 @@ class Corpus:
     """The chosen samples, and rows of them by purpose."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        known = read_manifest(options.manifest, options.images)
+        known = [as_sample(row) for row in read(options.manifest, options.images)]
         known = [s for s in known if s.source not in REPEATS]
         pairs = [s for s in known if s.source in PAIRED]
         others = [s for s in known if s.source not in PAIRED and s.style != "art"]

@@ -1,14 +1,43 @@
-"""Labelled images: what a training or evaluation set says of each file."""
+"""What a training or evaluation set says of each image, before any image is opened.
 
+A set is a folder or a manifest. In a folder the label comes from the innermost folder named
+`0_real`, `1_fake`, `real`, `fake`, `generated` or `ai`, at any depth and in any case:
+
+    photos/0_real/x.jpg     sdxl/1_fake/y.png     train/sdxl/1_fake/z.png     fake/sdxl/w.png
+
+The generator, or the source of photographs, is the folder directly above it, else the first one
+below it that is neither a label nor a split. `train`, `val`, `valid`, `validation` or `test`, as
+the outermost folder or next to the label folder, is the split. What is for testing is left out.
+Hidden files count and symbolic links inside the folder are passed over, as in a scan.
+
+A manifest is JSON Lines (`.jsonl`, `.json`) or CSV with a header (`.csv`), in UTF-8. `path` and
+`label` are needed; `generator`, `caption`, `source` (or `repo`), `split`, `sha256`,
+`near_dup_group` (or `group`) and `style` are used where given, and all else is ignored. In JSON a
+byte of a path that is not UTF-8 is written as Python has it, `\\udce9` for 0xe9.
+"""
+
+import csv
+import io
 import json
-from collections.abc import Iterator
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeVar
 
 from dgsforensics.errors import UsageError
-from dgsforensics.records import Label
+from dgsforensics.folders import find_files
+from dgsforensics.records import Failure, Label
 
-_LABELS = {
+UNKNOWN = "unknown"
+"""Stands for a generator or source that nothing names."""
+
+Split = Literal["train", "validation"]
+_Meaning = TypeVar("_Meaning")
+
+_LABEL_FOLDERS = {
     "real": Label.REAL,
     "0_real": Label.REAL,
     "fake": Label.GENERATED,
@@ -16,11 +45,52 @@ _LABELS = {
     "generated": Label.GENERATED,
     "ai": Label.GENERATED,
 }
+_LABELS = _LABEL_FOLDERS | {"0": Label.REAL, "1": Label.GENERATED}
+_SPLITS: dict[str, Split | None] = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": None,
+}
+"""Names of parts; None for the one that is left out."""
+_SIDECARS = ("*.txt", "*.json", "*.jsonl", "*.csv")
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
+_LAYOUTS = (
+    "put the images into folders named 0_real and 1_fake (or real and fake), with the generator's "
+    "name above or below, e.g. sdxl/1_fake/x.png; or give a .jsonl or .csv manifest with path and "
+    "label. Symbolic links inside a folder are not followed"
+)
+_FOR_TESTING = "for testing"
+_UNLABELLED = "outside any label folder"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One image as the data describe it; nothing is checked against the file yet."""
+
+    path: Path
+    label: Label
+    generator: str | None
+    """What made it, `UNKNOWN` when nothing says so; None for real photographs."""
+    source: str
+    """Where it was collected, or `UNKNOWN`."""
+    caption: str | None
+    split: Split | None
+    """As the data give it."""
+    sha256: str | None
+    """Lower-case hexadecimal, as the data give it."""
+    group: str | None
+    """Images of one group are near-duplicates, as the data give it."""
+    style: str
+    """`photo`, `art` or `mixed`, as far as known."""
+    origin: str
+    """Where this is said, for messages: the file itself, or a line of a manifest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One labelled image."""
+    """One labelled image whose content is known."""
 
     path: Path
     label: Label
@@ -33,38 +103,195 @@ class Sample:
     sha256: str
     style: str
     """`photo`, `art` or `mixed`, as far as known."""
+    caption: str | None = None
+    """What it shows, in the words of the data."""
 
 
-def read_manifest(file: Path, root: Path) -> Iterator[Sample]:
-    """Samples of a JSON Lines manifest; paths are relative to `root`.
+def read(
+    data: Path, root: Path | None = None, notice: Callable[[str], None] = lambda text: None
+) -> list[Listed]:
+    """What a folder or manifest lists, in its order; see the module for the layouts.
 
-    Needs `path`, `label`, `sha256` and a source (`source` or `repo`); raises `UsageError` naming
-    file and line.
+    The paths in a manifest are relative to `root`, by default the folder it lies in. `notice` is
+    told how many images were left out and why. Raises `UsageError` naming the place that cannot
+    be read or understood, or when a class is missing.
     """
+    listed: list[Listed] = []
+    left_out: Counter[str] = Counter()
+    for found in _entries(data, data.parent if root is None else root):
+        if isinstance(found, str):
+            left_out[found] += 1
+        else:
+            listed.append(found)
+    remarks = [f"{count} images left out: {reason}." for reason, count in left_out.items()]
+    present = {row.label for row in listed}
+    if missing := [label.value for label in Label if label not in present]:
+        words = "; ".join([f"{data}: no {' and no '.join(missing)} images", *remarks])
+        raise UsageError(words, _LAYOUTS)
+    for remark in remarks:
+        notice(remark)
+    return listed
+
+
+def as_sample(listed: Listed) -> Sample:
+    """A sample on the word of the data alone; raises `UsageError` when they give no SHA-256."""
+    if listed.sha256 is None:
+        raise UsageError(f"{listed.origin}: no sha256")
+    return Sample(
+        path=listed.path,
+        label=listed.label,
+        generator=listed.generator,
+        source=listed.source,
+        group=listed.group or listed.sha256,
+        sha256=listed.sha256,
+        style=listed.style,
+        caption=listed.caption,
+    )
+
+
+def _entries(data: Path, root: Path) -> Iterator[Listed | str]:
+    """What is listed, and for what is not, why."""
+    if os.path.isdir(data):
+        for found in find_files([data], exclude=_SIDECARS):
+            if isinstance(found, Failure):
+                raise UsageError(f"{found.path}: {found.reason}", "mend it, or move it elsewhere")
+            yield _in_folder(found, found.relative_to(data).parts[:-1])
+        return
+    kinds = {".jsonl": _json_rows, ".json": _json_rows, ".csv": _csv_rows}
+    rows_of = kinds.get(data.suffix.lower())
     try:
-        stream = file.open("rb")
-    except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from error
-    with stream:
-        for number, line in enumerate(stream, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                yield Sample(
-                    path=root / row["path"],
-                    label=_LABELS[row["label"]],
-                    generator=row.get("generator"),
-                    source=row.get("source") or row["repo"],
-                    group=str(row.get("near_dup_group") or row["sha256"]),
-                    sha256=_text(row["sha256"]),
-                    style=row.get("style") or "photo",
+        content = data.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"cannot read {data}: {reason}", _LAYOUTS) from error
+    if rows_of is None:
+        raise UsageError(f"{data} is neither a folder nor a .jsonl, .json or .csv file", _LAYOUTS)
+    for line, row in rows_of(content, data):
+        origin = f"{data}, line {line}"
+        try:
+            yield _in_manifest(row, root, origin)
+        except ValueError as error:
+            raise UsageError(f"{origin}: {error}") from error
+
+
+def _in_folder(path: Path, folders: tuple[str, ...]) -> Listed | str:
+    """What the folders between the root and an image say of it."""
+    names = [folder.lower() for folder in folders]
+    at = max((i for i, name in enumerate(names) if name in _LABEL_FOLDERS), default=None)
+    if at is None:
+        return _UNLABELLED
+    above = max(at - 1, 0)
+    splits = {_SPLITS[n] for n in (names[0], *names[above : at + 2]) if n in _SPLITS}
+    if None in splits:
+        return _FOR_TESTING
+    label = _LABEL_FOLDERS[names[at]]
+    near = (*folders[above:at], *folders[at + 1 :])
+    named = (f for f in near if f.lower() not in _SPLITS and f.lower() not in _LABEL_FOLDERS)
+    name = next(named, UNKNOWN)
+    return Listed(
+        path=path,
+        label=label,
+        generator=name if label == Label.GENERATED else None,
+        source=name,
+        caption=None,
+        # What is marked both ways is held out: nothing for validation may be trained on.
+        split="validation" if "validation" in splits else "train" if splits else None,
+        sha256=None,
+        group=None,
+        style="photo",
+        origin=str(path),
+    )
+
+
+def _json_rows(content: bytes, file: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"{file}, line {number}: not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise UsageError(
+                f"{file}, line {number}: not a JSON object", "a manifest has one object a line"
+            )
+        yield number, row
+
+
+def _csv_rows(content: bytes, file: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = content[: error.start].count(b"\n") + 1
+        raise UsageError(f"{file}, line {number}: not UTF-8") from error
+    # Strict, for a quote that is never closed would swallow all the rows after it.
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header: list[str] = []
+    number = 1
+    try:
+        for cells in reader:
+            if not cells:
+                pass
+            elif not header:
+                header = [name.strip() for name in cells]
+                if absent := [name for name in ("path", "label") if name not in header]:
+                    raise UsageError(
+                        f"{file}, line {number}: no column {' and no column '.join(absent)}",
+                        "the first line names the columns, with commas between them",
+                    )
+            elif len(cells) > len(header):
+                raise UsageError(
+                    f"{file}, line {number}: {len(cells)} cells, but {len(header)} columns",
+                    "a cell with a comma in it needs quotation marks",
                 )
-            except (ValueError, KeyError, TypeError) as error:
-                raise UsageError(f"{file}, line {number}: {error!r}") from error
+            else:
+                yield number, dict(zip(header, cells, strict=False))
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise UsageError(f"{file}, line {number}: {error}") from error
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"expected text, got {value!r}")
-    return value
+def _in_manifest(row: Mapping[str, object], root: Path, origin: str) -> Listed | str:
+    """What one row says; ValueError for what it must not say."""
+    path = row.get("path")
+    if not isinstance(path, str) or not path:
+        raise ValueError(f"path: expected text, got {path!r}")
+    label = _one_of(_LABELS, "label", _text(row, "label", numbers=True))
+    split: Split | None = None
+    if part := _text(row, "split"):
+        split = _one_of(_SPLITS, "split", part)
+        if split is None:
+            return _FOR_TESTING
+    sha256 = _text(row, "sha256")
+    if sha256 is not None and not _DIGEST.fullmatch(sha256):
+        raise ValueError(f"sha256: expected 64 hexadecimal digits, got {sha256!r}")
+    generator = _text(row, "generator") or UNKNOWN
+    groups = (_text(row, key, numbers=True) for key in ("near_dup_group", "group"))
+    return Listed(
+        path=root / path,
+        label=label,
+        generator=generator if label == Label.GENERATED else None,
+        source=_text(row, "source") or _text(row, "repo") or UNKNOWN,
+        caption=_text(row, "caption"),
+        split=split,
+        sha256=sha256.lower() if sha256 else None,
+        group=next((group for group in groups if group), None),
+        style=_text(row, "style") or "photo",
+        origin=origin,
+    )
+
+
+def _one_of(known: Mapping[str, _Meaning], key: str, name: str | None) -> _Meaning:
+    if name is None or name.lower() not in known:
+        raise ValueError(f"{key}: {name!r} is not known; known: {', '.join(known)}")
+    return known[name.lower()]
+
+
+def _text(row: Mapping[str, object], key: str, *, numbers: bool = False) -> str | None:
+    """A value without the blanks around it, None where it is missing or blank."""
+    value = row.get(key)
+    if numbers and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if value is None or isinstance(value, str):
+        return (value or "").strip() or None
+    raise ValueError(f"{key}: expected text, got {value!r}")

@@ -4,16 +4,26 @@ A detector that has seen one image of a source knows that source's size and JPEG
 by image measures memory. What is left out here is left out whole.
 """
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dgsforensics.datasets import Sample
+from dgsforensics.datasets import UNKNOWN, Sample
+from dgsforensics.errors import UsageError
 from dgsforensics.records import Label
+from dgsforensics.report import printable
 
 Cell = Callable[[Sample], str]
+By = Literal["auto", "generator", "source", "group"]
+ENOUGH_CELLS = 4
+"""Generators or sources of a class from which on `auto` holds out whole ones."""
+_GROUP = "near-duplicate group"
+_NAMED = 10
+"""Cells named in a sentence; there may be hundreds."""
 
 
 def by_source(sample: Sample) -> str:
@@ -44,9 +54,7 @@ def folds(
     where = np.array([home[cell(s)] for s in samples])
     for fold in range(count):
         test = np.flatnonzero(where == fold)
-        groups = {samples[i].group for i in test.tolist()}
-        rest = np.flatnonzero(where != fold).tolist()
-        train = [i for i in rest if samples[i].group not in groups]
+        train = without_groups_of(samples, np.flatnonzero(where != fold).tolist(), test.tolist())
         yield np.array(train, dtype=np.int64), test
 
 
@@ -64,3 +72,115 @@ def capped(samples: Sequence[Sample], real: int, generated: int) -> list[Sample]
             groups.add(sample.group)
             chosen.append(sample)
     return chosen
+
+
+def without_groups_of(samples: Sequence[Sample], train: list[int], held: list[int]) -> list[int]:
+    """The training indices whose near-duplicate group is not among those held out."""
+    groups = {samples[i].group for i in held}
+    return [i for i in train if samples[i].group not in groups]
+
+
+def require_both_classes(train: Sequence[Sample], validation: Sequence[Sample]) -> None:
+    """Raise `UsageError` where a part lacks a class; nothing could be trained or measured."""
+    for name, part in (("training", train), ("validation", validation)):
+        for label in Label:
+            if not any(sample.label == label for sample in part):
+                raise UsageError(
+                    f"no {label} image is left for {name}",
+                    "give more images of that class that are not near-duplicates of each other, "
+                    "hold out another share, split by group, or put the images of the two parts "
+                    "into folders named train and val",
+                )
+
+
+def hold_out(
+    samples: Sequence[Sample], share: float, by: By, seed: int
+) -> tuple[list[int], list[int], str]:
+    """Indices for training and for validation, and in words how they were split.
+
+    About `share` of each class, in (0, 1), is held out: whole generators (whole sources, for
+    photographs) or whole near-duplicate groups, drawn by a hash of `seed` and name, so that order
+    and machine do not matter. `generator` and `source` ask for cells of that kind; `group` for
+    groups; `auto` takes the generators and sources of a class when it has `ENOUGH_CELLS`, else its
+    groups. What has no known cell stays in training where cells are held out. Training images of
+    a group that is held out are dropped.
+
+    Raises `UsageError` for another `share` or `by`, when a class has fewer than two of the cells
+    asked for, and when a part would lack a class.
+    """
+    if not 0 < share < 1:
+        raise UsageError(f"the share to hold out must be between 0 and 1, not {share}")
+    if by not in get_args(By):
+        raise UsageError(f"cannot split by {by!r}", f"known: {', '.join(get_args(By))}")
+    held: set[int] = set()
+    words = []
+    for label in Label:
+        kind, cells = _cells(samples, label, by)
+        total = sum(sample.label == label for sample in samples)
+        chosen = _drawn(Counter(cells.values()), share * total, seed)
+        taken = [i for i, name in cells.items() if name in chosen]
+        held.update(taken)
+        words.append(_words(label, kind, chosen, len(taken), total))
+        if unknown := total - len(cells):
+            words.append(f"{unknown} {label} images of unknown {kind} stay in training.")
+    rest = [i for i in range(len(samples)) if i not in held]
+    validation = sorted(held)
+    train = without_groups_of(samples, rest, validation)
+    if dropped := len(rest) - len(train):
+        words.append(f"{dropped} near-duplicates of images held out were dropped from training.")
+    require_both_classes([samples[i] for i in train], [samples[i] for i in validation])
+    return train, validation, printable(" ".join(words))
+
+
+def _cells(samples: Sequence[Sample], label: Label, by: By) -> tuple[str, dict[int, str]]:
+    """What the images of a class are held out by, and the name of it for those that have one."""
+    members = {i: sample for i, sample in enumerate(samples) if sample.label == label}
+    if label == Label.REAL or by == "source":
+        kind, names = "source", {i: sample.source for i, sample in members.items()}
+    else:
+        kind, names = "generator", {i: s.generator or UNKNOWN for i, s in members.items()}
+    cells = {i: name for i, name in names.items() if name != UNKNOWN}
+    count = len(set(cells.values()))
+    if by in ("generator", "source") and count < 2:
+        raise UsageError(
+            f"cannot hold out a {kind}: the {label} images name {count}",
+            "name them in folders or manifest, or split by group",
+        )
+    if by == "group" or (by == "auto" and count < ENOUGH_CELLS):
+        return _GROUP, {i: sample.group for i, sample in members.items()}
+    return kind, cells
+
+
+def _drawn(sizes: Mapping[str, int], target: float, seed: int) -> set[str]:
+    """Cells whose sizes come close to the target: at least one and never all, if there are two.
+
+    In the order of their hashes all that still fit; then the one, if any, that brings the sum
+    nearer. A large cell is thus held out only where the small ones do not suffice.
+    """
+    chosen: set[str] = set()
+    total = 0
+    order = sorted(sizes, key=lambda name: _draw(seed, name))
+    for name in order:
+        if total + sizes[name] <= target:
+            chosen.add(name)
+            total += sizes[name]
+    rest = [name for name in order if name not in chosen]
+    if len(rest) > 1:
+        nearest = min(rest, key=lambda name: abs(total + sizes[name] - target))
+        if not chosen or abs(total + sizes[nearest] - target) < abs(total - target):
+            chosen.add(nearest)
+    return chosen
+
+
+def _draw(seed: int, name: str) -> bytes:
+    # Names of folders may hold bytes that are not UTF-8.
+    return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogatepass")).digest()
+
+
+def _words(label: Label, kind: str, chosen: set[str], taken: int, total: int) -> str:
+    what = f"by {kind}"
+    if kind != _GROUP:
+        names = sorted(chosen)
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        what = f"{kind} {', '.join(names[:_NAMED])}{more}"
+    return f"Held out: {taken} of {total} {label} images, {what}."

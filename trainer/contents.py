@@ -1,0 +1,121 @@
+"""What listed files hold: each is read once, hashed, decoded and fingerprinted, in threads."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from dgsforensics import files, images
+from dgsforensics.datasets import Listed, Sample
+from dgsforensics.errors import ImageError, UsageError
+from dgsforensics.files import DEFAULT_LIMITS
+from dgsforensics.records import FileFacts
+from dgsforensics.window import ahead
+
+from .groups import fingerprint
+
+NAMED = 20
+"""Files named in one message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A readable image and what the data say of it."""
+
+    listed: Listed
+    sha256: str
+    fingerprint: int
+    """As `groups.fingerprint`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What reading a file gave."""
+
+    sha256: str | None = None
+    fingerprint: int | None = None
+    problem: str | None = None
+    """Why one of them is missing."""
+
+
+def examine(
+    listed: Sequence[Listed], progress: Callable[[int, int], None]
+) -> tuple[list[Examined], list[str]]:
+    """The readable images, in order, and a line for each other file that says why.
+
+    `progress` is told files done and files to do. Raises `UsageError` naming the files whose
+    SHA-256 is not the one that the data give.
+    """
+    rows: list[Examined] = []
+    foreign: list[str] = []
+    unreadable: list[str] = []
+    seen = _through(_look, [entry.path for entry in listed])
+    for done, (entry, now) in enumerate(zip(listed, seen, strict=True), 1):
+        if entry.sha256 and now.sha256 and now.sha256 != entry.sha256:
+            foreign.append(f"{place(entry)}: the sha256 is {now.sha256}")
+        elif now.sha256 is None or now.fingerprint is None:
+            unreadable.append(f"{place(entry)}: {now.problem}")
+        else:
+            rows.append(Examined(entry, now.sha256, now.fingerprint))
+        progress(done, len(listed))
+    if foreign:
+        raise UsageError(
+            f"{len(foreign)} files are not those that the data describe: {some(foreign)}",
+            "correct the files or the manifest",
+        )
+    return rows, unreadable
+
+
+def require_unchanged(samples: Sequence[Sample]) -> None:
+    """Hash all files again; raises `UsageError` naming those that changed or are gone."""
+    problems = []
+    seen = _through(_hash, [sample.path for sample in samples])
+    for sample, now in zip(samples, seen, strict=True):
+        if now.sha256 != sample.sha256:
+            problems.append(f"{sample.path}: {now.problem or 'changed'}")
+    if problems:
+        raise UsageError(
+            f"{len(problems)} images are not as they were when the run began: {some(problems)}",
+            "put them back, or start over",
+        )
+
+
+def place(entry: Listed) -> str:
+    """A file for messages, with the line of the manifest that lists it."""
+    path = str(entry.path)
+    return path if entry.origin == path else f"{path} ({entry.origin})"
+
+
+def some(texts: Sequence[str]) -> str:
+    """The first `NAMED` of the texts in one line, and how many more there are."""
+    more = f"; and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
+    return "; ".join(texts[:NAMED]) + more
+
+
+def _through(work: Callable[[Path], _Seen], paths: Sequence[Path]) -> Iterator[_Seen]:
+    threads = min(4, os.cpu_count() or 1)
+    seconds = DEFAULT_LIMITS.max_seconds
+    for _, seen in ahead(work, paths, workers=threads, size=4 * threads, seconds=seconds):
+        yield seen or _Seen(problem=f"took longer than {seconds:g} s to read")
+
+
+def _hash(path: Path) -> _Seen:
+    try:
+        return _Seen(hashlib.sha256(files.read(path)).hexdigest())
+    except ImageError as error:
+        return _Seen(problem=error.message)
+
+
+def _look(path: Path) -> _Seen:
+    facts = FileFacts()
+    try:
+        data = files.read(path)
+        facts = images.facts_of(data)
+        pixels = images.decode(data, facts=facts).pixels
+    except ImageError as error:
+        reason = f"{error.message}; {error.hint}" if error.hint else error.message
+        return _Seen(facts.sha256, problem=reason)
+    return _Seen(facts.sha256, fingerprint(Image.fromarray(pixels)))
