@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from dgsforensics import checkpoint
-from dgsforensics.backbone import build_tower, load_backbone, sha256_of
+from dgsforensics.backbone import build_clip, build_tower, load_backbone, sha256_of
 from dgsforensics.calibration import Calibration
 from dgsforensics.checkpoint import Checkpoint
 from dgsforensics.config import BackboneConfig, DetectorConfig, HeadConfig, InputConfig, LoraConfig
@@ -27,7 +27,7 @@ ARCHITECTURE = {
         "head_width": 8,
         "patch_size": 32,
     },
-    "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 2, "layers": 1},
+    "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
 }
 
 
@@ -47,6 +47,19 @@ def write_backbone(folder: Path, seed: int = 0) -> Path:
     tensors = {
         name: torch.randn(value.shape, generator=generator) * 0.2
         for name, value in build_tower(NAME).state_dict().items()
+    }
+    save_file(tensors, file)
+    return file
+
+
+def write_clip(folder: Path, seed: int = 0) -> Path:
+    """Random weights for both tiny towers; the vocabulary is that of CLIP's tokenizer."""
+    register(folder)
+    generator = torch.Generator().manual_seed(seed)
+    file = folder / f"tiny-clip-{seed}.safetensors"
+    tensors = {
+        name: torch.randn(value.shape, generator=generator) * 0.2
+        for name, value in build_clip(NAME).state_dict().items()
     }
     save_file(tensors, file)
     return file
