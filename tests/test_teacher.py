@@ -162,3 +162,36 @@ def test_a_source_of_n_images_weighs_n_to_the_power(power: float) -> None:
 def test_one_class_alone() -> None:
     weights = balanced_weights(SAMPLES[:10])
     assert weights.sum() == pytest.approx(1) and np.isfinite(weights).all()
+
+
+def test_without_data_to_speak_of_the_head_stays_at_its_prior() -> None:
+    features, labels, weights = data()
+    prior = (torch.randn(1, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([0.7]))
+    weight, _ = fit_head(features, labels, weights, 1e9, prior)
+    assert torch.allclose(weight, prior[0], atol=1e-5)
+
+
+def test_without_a_penalty_the_prior_does_not_matter() -> None:
+    features, labels, weights = data()
+    prior = (torch.full((1, 8), 0.01), torch.tensor([3.0]))
+    assert logits(features, labels, weights, 1e-9, prior) == pytest.approx(
+        logits(features, labels, weights, 1e-9), abs=1e-3
+    )
+
+
+def test_between_them_the_penalty_pulls_to_the_prior() -> None:
+    features, labels, weights = data()
+    prior = fit_head(features, 1 - labels, weights, 1e-2)  # a head that knows the opposite
+    away = [
+        np.corrcoef(logits(features, labels, weights, l2, prior), labels)[0, 1]
+        for l2 in (1e-3, 1e-1, 1e1)
+    ]
+    assert away[0] > away[1] > away[2] < 0
+
+
+def test_a_feature_that_never_changes_keeps_the_weight_of_the_prior() -> None:
+    features, labels, weights = data()
+    features[:, 3] = 5
+    prior = (torch.ones(1, 8), torch.zeros(1))
+    weight, _ = fit_head(features, labels, weights, 1e-2, prior)
+    assert weight[0, 3] == 1

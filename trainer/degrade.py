@@ -56,10 +56,15 @@ def degrade(image: Image.Image, rng: random.Random) -> Image.Image:
     return image
 
 
-def encode(image: Image.Image, codec: str, quality: int) -> Image.Image:
-    """Encode and decode an RGB picture. JPEG keeps full chroma from quality 93, else 4:2:0."""
+def encode(
+    image: Image.Image, codec: str, quality: int, subsampling: int | None = None
+) -> Image.Image:
+    """Encode and decode an RGB picture. `subsampling` of a JPEG is 0, 1 or 2 for 4:4:4, 4:2:2 and
+    4:2:0; None: full chroma from quality 93, else 4:2:0."""
     buffer = BytesIO()
-    options = {"subsampling": 0 if quality >= 93 else 2} if codec == "JPEG" else {}
+    if subsampling is None:
+        subsampling = 0 if quality >= 93 else 2
+    options = {"subsampling": subsampling} if codec == "JPEG" else {}
     image.save(buffer, codec, quality=quality, **options)
     with Image.open(buffer) as decoded:
         return decoded.convert("RGB")

@@ -1,7 +1,7 @@
 """Frozen features, computed once: a cache on disk that a killed run picks up where it stopped.
 
-A row is kept by what it depends on: the content of the image, what was done to it, and (in the name
-of the cache folder) the backbone, the input and what the head reads.
+A row is kept by what it depends on: the content of the image, what was done to it, and (in the
+names of the cache folders) the backbone, the input, what the head reads, and the treatment.
 """
 
 import copy
@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, assert_never
 
 import numpy as np
 import torch
@@ -22,15 +22,29 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dgsforensics import images
+from dgsforensics.config import InputConfig
 from dgsforensics.datasets import Sample
 from dgsforensics.detector import input_pixels
+from dgsforensics.errors import ConfigError
 from dgsforensics.model import DetectorModel
 from dgsforensics.window import ahead
 
-from . import degrade
+from . import augment, degrade, semantics
+from .augment import Augmentation
 
-Treatment = Literal["as_is", "standard", "degraded"]
-"""Not touched; `degrade.standard`; `degrade.degrade`."""
+Treatment = Literal["as_is", "standard", "degraded", "web", "flip", "lowpass"]
+"""Not touched; `degrade.standard`; `degrade.degrade`; `augment.web`; `augment.flip`;
+`semantics.lowpass` instead of the detector's own view."""
+_VERSIONS: dict[Treatment, str] = {
+    "as_is": "1",
+    "standard": f"{degrade.VERSION}",
+    "degraded": f"{degrade.VERSION}",
+    "web": f"{augment.VERSION}.{degrade.VERSION}",
+    "flip": f"{augment.VERSION}",
+    "lowpass": f"{semantics.VERSION}",
+}
+TREATMENTS: dict[Augmentation, Treatment] = {"web": "web", "flip": "flip", "none": "as_is"}
+"""What an augmentation does to each training image."""
 _ROWS_PER_SHARD = 256
 
 
@@ -62,23 +76,23 @@ class FeatureCache:
         self._rows.update(rows)
 
 
-def cache_name(model: DetectorModel, precision: torch.dtype) -> str:
-    """Folder name that stands for everything but the image and its treatment."""
+def cache_folder(root: Path, model: DetectorModel, precision: torch.dtype, name: str) -> Path:
+    """Where rows lie that differ only in the image and in the version of the treatment `name`."""
     config = model.config.to_dict()
     text = json.dumps([config["backbone"], config["input"], config["head"], str(precision)])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return root / hashlib.sha256(text.encode()).hexdigest()[:16] / name
 
 
 def key_of(sample: Sample, treatment: Treatment, seed: int) -> str:
     """What a feature vector depends on, the cache folder aside."""
-    return f"{sample.sha256}:{treatment}:{seed}:{degrade.VERSION}"
+    return f"{sample.sha256}:{treatment}:{seed}:{_VERSIONS[treatment]}"
 
 
 def extract(
     model: DetectorModel,
     samples: Sequence[Sample],
     treatment: Treatment,
-    cache_folder: Path,
+    cache_root: Path,
     *,
     seed: int = 0,
     batch: int = 16,
@@ -90,9 +104,12 @@ def extract(
     The treatment of an image is drawn from `seed` and its content, so it is the same in every run.
     `precision` bfloat16 is faster where the processor has it, and less exact. `progress` is told
     images done, images to do and images a second. Raises `ImageError` for a file that cannot be
-    read: a training set is checked before, not thinned silently.
+    read: a training set is checked before, not thinned silently. Raises `ConfigError` for a model
+    with adapters: the cache knows a tower by its weights file alone.
     """
-    cache = FeatureCache(cache_folder / cache_name(model, precision))
+    if model.config.lora is not None:
+        raise ConfigError("features are cached for frozen towers only, this one has adapters")
+    cache = FeatureCache(cache_folder(cache_root, model, precision, f"{treatment}-{seed}"))
     keys = [key_of(sample, treatment, seed) for sample in samples]
     missing = [i for i, key in enumerate(keys) if key not in cache]
     if precision != torch.float32:
@@ -101,13 +118,14 @@ def extract(
     started, done = time.monotonic(), 0
 
     def pixels(index: int) -> tuple[str, NDArray[np.uint8]]:
-        return keys[index], _treated(model, samples[index], treatment, seed)
+        return keys[index], treated(model.config.input, samples[index], treatment, seed)
 
-    treated = ahead(pixels, missing, workers=1, size=4 * batch, seconds=math.inf)
-    for chunk in _chunks((row for _, row in treated if row is not None), batch):
+    device = model.head.weight.device
+    window = ahead(pixels, missing, workers=1, size=4 * batch, seconds=math.inf)
+    for chunk in _chunks((row for _, row in window if row is not None), batch):
         with torch.inference_mode():
             stacked = torch.from_numpy(np.stack([pixels for _, pixels in chunk]))
-            rows = model.features(stacked).float().numpy()
+            rows = model.features(stacked.to(device)).float().cpu().numpy()
         fresh.update(zip((key for key, _ in chunk), rows, strict=True))
         if len(fresh) >= _ROWS_PER_SHARD:
             cache.add(fresh)
@@ -119,19 +137,29 @@ def extract(
     return cache.take(keys)
 
 
-def _treated(
-    model: DetectorModel, sample: Sample, treatment: Treatment, seed: int
+def treated(
+    config: InputConfig, sample: Sample, treatment: Treatment, seed: int
 ) -> NDArray[np.uint8]:
-    """The tower's input for one sample."""
+    """The tower's input for one sample, (size, size, 3) RGB; raises `ImageError`."""
     picture = images.load(sample.path)
     if treatment == "as_is":
-        return input_pixels(model.config.input, picture)[0]
+        return input_pixels(config, picture)[0]
     image = Image.fromarray(picture.pixels)
-    if treatment == "standard":
-        image = degrade.standard(image)
-    else:
-        image = degrade.degrade(image, random.Random(f"{seed}:{sample.sha256}"))
-    return input_pixels(model.config.input, images.from_pil(image))[0]
+    rng = random.Random(f"{seed}:{sample.sha256}")
+    match treatment:
+        case "standard":
+            image = degrade.standard(image)
+        case "degraded":
+            image = degrade.degrade(image, rng)
+        case "web":
+            image = augment.web(image, rng)
+        case "flip":
+            image = augment.flip(image, rng)
+        case "lowpass":
+            return np.asarray(semantics.lowpass(image, config.size))
+        case _:
+            assert_never(treatment)
+    return input_pixels(config, images.from_pil(image))[0]
 
 
 def _chunks(

@@ -13,29 +13,40 @@ from torch.nn import functional as F
 from dgsforensics.datasets import Sample
 from dgsforensics.records import Label
 
+Head = tuple[Tensor, Tensor]
+"""Weight (1, D) and bias (1,) of a linear head."""
+
 
 def fit_head(
     features: NDArray[np.float32],
     labels: NDArray[np.int64],
     weights: NDArray[np.float64],
     l2: float,
-) -> tuple[Tensor, Tensor]:
+    prior: Head | None = None,
+) -> Head:
     """Weight (1, D) and bias (1,) of the head, for raw features.
 
     `features` (N, D), `labels` (N,) with 1 for generated, `weights` (N,) positive. Inside, features
-    are standardised, and the penalty is `l2 / 2 * ||w||^2` beside the weighted mean loss; the
-    standardisation is then folded into the head. Deterministic.
+    are standardised, and the penalty is `l2 / 2 * ||w - w0||^2` beside the weighted mean loss,
+    where `w0` is that of the `prior` head, or zero; the standardisation is then folded into the
+    head. So with a prior the head moves as far as the data call for. Deterministic.
     """
     x = torch.from_numpy(features).double()  # (N, D)
     y = torch.from_numpy(labels).double()
     w = torch.from_numpy(weights / weights.sum())
     mean = (w[:, None] * x).sum(0)
     std = (w[:, None] * (x - mean) ** 2).sum(0).sqrt()
-    # A feature that never changes gets the weight 0, not its rounding error times a million.
-    std = torch.where(std > 1e-6 * (1 + mean.abs()), std, torch.inf)
+    # A feature that never changes keeps its weight, not its rounding error times a million.
+    varies = std > 1e-6 * (1 + mean.abs())
+    std = torch.where(varies, std, torch.inf)
     x = (x - mean) / std
-    weight = torch.zeros(x.shape[1], dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    start = torch.zeros_like(mean) if prior is None else prior[0][0].double()
+    origin = torch.where(varies, start * std, 0)
+    weight = origin.clone().requires_grad_()
+    bias = torch.zeros(1, dtype=torch.float64)
+    if prior is not None:
+        bias = prior[1].double() + start @ mean
+    bias.requires_grad_()
     optimiser = torch.optim.LBFGS(
         [weight, bias],
         max_iter=500,
@@ -47,12 +58,12 @@ def fit_head(
     def closure() -> Tensor:
         optimiser.zero_grad()
         losses = F.binary_cross_entropy_with_logits(x @ weight + bias, y, reduction="none")
-        loss = (w * losses).sum() + l2 / 2 * weight.square().sum()
+        loss = (w * losses).sum() + l2 / 2 * (weight - origin).square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
-    folded = (weight / std).detach()
+    folded = torch.where(varies, weight / std, start).detach()
     return folded[None].float(), (bias.detach() - folded @ mean).float()
 
 
