@@ -1,0 +1,305 @@
+import hashlib
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dgsforensics.datasets import Sample
+from dgsforensics.records import Label
+
+pytest.importorskip("sklearn")
+from dgsforensics.trainer.gate import FEW, Comparison, Contender, Row, compare, halves
+
+
+def sample(number: int, generator: str | None = None, source: str = "camera") -> Sample:
+    label = Label.GENERATED if generator else Label.REAL
+    sha256 = hashlib.sha256(str(number).encode()).hexdigest()
+    return Sample(Path(str(number)), label, generator, source, sha256, sha256, "photo")
+
+
+def images(real: int = 40, **generated: int) -> list[Sample]:
+    """Photographs of two sources, then images of each generator."""
+    made = [sample(i, source=("camera", "web")[i % 2]) for i in range(real)]
+    for name, count in generated.items():
+        made += [sample(len(made) + i, name) for i in range(count)]
+    return made
+
+
+def logits(samples: list[Sample], gap: float = 0.0, seed: int = 0, **gaps: float) -> np.ndarray:
+    """Normal noise, generated images `gap` (or their generator's) higher."""
+    noise = np.random.default_rng(seed).normal(size=len(samples))
+    shift = [0 if s.generator is None else gaps.get(s.generator, gap) for s in samples]
+    return noise + np.array(shift)
+
+
+def judge(
+    samples: list[Sample],
+    before: np.ndarray,
+    after: np.ndarray,
+    allowed: float = 0.02,
+    thresholds: tuple[float | None, float | None] = (None, None),
+) -> Comparison:
+    return compare(
+        Contender("the old one", before, thresholds[0]),
+        Contender("the new one", after, thresholds[1]),
+        samples,
+        allowed,
+    )
+
+
+def row(comparison: Comparison, name: str) -> Row:
+    [found] = [row for row in comparison.rows if row.name == name]
+    return found
+
+
+# The verdict
+
+mixes = st.lists(
+    st.tuples(st.sampled_from([None, "a", "b"]), st.sampled_from("uv"), st.integers(-3, 3)),
+    max_size=40,
+).map(
+    lambda rows: [
+        *[(sample(i, g, s), float(x)) for i, (g, s, x) in enumerate(rows)],
+        (sample(1000, "a", "u"), 0.0),
+        (sample(1001, None, "u"), 0.0),
+    ]
+)
+
+
+@given(mixes, st.none() | st.floats(-3, 3), st.floats(0, 1))
+@settings(deadline=None)
+def test_a_detector_is_no_worse_than_itself(mix, threshold, allowed) -> None:
+    """Few images, one generator, ties, all scores equal, ranked the wrong way round."""
+    samples, scores = [s for s, _ in mix], np.array([x for _, x in mix])
+    comparison = judge(samples, scores, scores, allowed, (threshold, threshold))
+    assert comparison.losses == []
+    assert all(row.before == row.after for row in comparison.rows)
+
+
+def test_a_better_one_passes_and_a_worse_one_does_not() -> None:
+    samples = images(200, sd=150, gan=60)
+    weak, strong = logits(samples, 1), logits(samples, 3, seed=1)
+    assert judge(samples, weak, strong).losses == []
+    losses = judge(samples, strong, weak).losses
+    assert [loss.split(" fell")[0] for loss in losses] == ["AUROC", "mean AUROC over generators"]
+
+
+def test_the_loss_is_in_the_words() -> None:
+    samples = images(40, sd=40)
+    comparison = judge(samples, logits(samples, 3), logits(samples, 0))
+    found = row(comparison, "all")
+    assert f"fell from {found.before.auroc:.3f} to {found.after.auroc:.3f}" in comparison.losses[0]
+    assert (comparison.before, comparison.after) == ("the old one", "the new one")
+
+
+def test_allowed_is_the_whole_difference_and_no_more() -> None:
+    samples = images(10, sd=10)
+    perfect = np.array([0.0] * 10 + [1.0] * 10)
+    one_off = perfect.copy()
+    one_off[10] = -1  # one of ten below every photograph: AUROC 0.9
+    assert judge(samples, perfect, one_off, 0.1, (0.5, 0.5)).losses == []
+    assert len(judge(samples, perfect, one_off, 0.0999, (0.5, 0.5)).losses) == 2
+    flagging = perfect.copy()
+    flagging[0] = 0.9  # r_acc 0.9, AUROC still 1
+    assert judge(samples, perfect, flagging, 0.1, (0.5, 0.5)).losses == []
+    [loss] = judge(samples, perfect, flagging, 0.0999, (0.5, 0.5)).losses
+    assert loss == "r_acc fell from 1.000 to 0.900"
+
+
+def test_what_the_threshold_does_to_photographs_counts_though_ranks_stay() -> None:
+    samples = images(100, sd=100)
+    scores = logits(samples, 8)
+    assert judge(samples, scores, scores + 3, thresholds=(4.0, 4.0)).losses == [
+        f"r_acc fell from 1.000 to {np.mean(scores[:100] + 3 < 4):.3f}"
+    ]
+
+
+def test_a_gain_on_one_generator_does_not_pay_for_the_mean() -> None:
+    samples = images(100, many=300, few=20)
+    before = logits(samples, many=2, few=4)
+    after = logits(samples, many=2.5, few=0)
+    comparison = judge(samples, before, after)
+    assert row(comparison, "all").after.auroc > row(comparison, "all").before.auroc
+    assert len(comparison.losses) == 1 and "mean AUROC over generators" in comparison.losses[0]
+
+
+def test_a_generator_with_few_images_is_shown_but_not_weighed() -> None:
+    samples = images(100, many=300, few=FEW - 1)
+    comparison = judge(samples, logits(samples, 3), logits(samples, many=4, few=-1))
+    assert comparison.losses == []
+    assert not row(comparison, "generator few").weighed
+    assert row(comparison, "generator few").after.auroc < 0.5
+    enough = images(100, many=300, few=FEW)
+    comparison = judge(enough, logits(enough, 3), logits(enough, many=4, few=-1))
+    assert row(comparison, "generator few").weighed and comparison.losses
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_the_scale_of_the_logits_does_not_count(scale) -> None:
+    samples = images(60, sd=60)
+    scores = logits(samples, 2)
+    assert judge(samples, scores, scale * scores + 5 * scale).losses == []
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("at", [0, -1])
+def test_scores_that_are_none_never_pass(odd, at) -> None:
+    samples = images(20, sd=20)
+    broken = logits(samples, 2)
+    broken[at] = odd
+    with pytest.raises(ValueError, match="not finite"):
+        judge(samples, logits(samples, 2), broken)
+
+
+def test_a_new_detector_that_says_the_same_of_everything_does_not_pass() -> None:
+    samples = images(30, sd=30)
+    losses = judge(samples, logits(samples, 3), np.zeros(60)).losses
+    assert "AUROC fell" in losses[0]
+
+
+@pytest.mark.parametrize("count", [20, 40, 60])
+def test_few_photographs_alone_do_not_make_the_same_detector_worse(count) -> None:
+    """The old threshold is of many photographs: what is missing of them is no loss."""
+    rejected = 0
+    for seed in range(60):
+        samples = images(count, sd=count)
+        scores = logits(samples, 6, seed)
+        rejected += bool(judge(samples, scores, scores, thresholds=(2.33, None)).losses)
+    assert rejected <= 15  # by chance; without the allowance 55 and 52 of 20 and 40
+
+
+def test_a_threshold_of_few_photographs_does_not_excuse_real_harm() -> None:
+    """Sources that are judged by each other's threshold, with one that the new one flags."""
+    samples = images(60, sd=60)
+    scores = logits(samples, 6)
+    half = halves(samples)
+    shifted = scores + np.where((half == 1) & (np.arange(120) < 60), 5, 0)
+    losses = judge(samples, scores, shifted, thresholds=(2.33, None)).losses
+    assert any("r_acc" in loss for loss in losses)
+
+
+# Rows
+
+
+def test_each_generator_is_measured_against_all_photographs() -> None:
+    samples = images(30, sd=20, gan=12)
+    scores = logits(samples, 1)
+    comparison = judge(samples, scores, scores, thresholds=(0.5, 0.5))
+    assert [row.name for row in comparison.rows] == [
+        *("all", "generator gan", "generator sd"),
+        *("photographs of camera", "photographs of web"),
+    ]
+    gan = row(comparison, "generator gan").after
+    assert (gan.real, gan.generated) == (30, 12)
+    below = scores[:30][None] < scores[-12:][:, None]
+    assert gan.auroc == pytest.approx(below.mean())
+    assert gan.f_acc == pytest.approx(np.mean(scores[-12:] >= 0.5))
+    web = row(comparison, "photographs of web").after
+    assert (web.real, web.generated, web.auroc, web.f_acc) == (15, 0, None, None)
+    assert web.r_acc == pytest.approx(np.mean(scores[1:30:2] < 0.5))
+
+
+def test_the_source_of_generated_images_is_no_source_of_photographs() -> None:
+    samples = [sample(0), sample(1), sample(2, "sd", "elsewhere"), sample(3, "sd", "camera")]
+    names = [row.name for row in judge(samples, np.arange(4.0), np.arange(4.0)).rows]
+    assert names == ["all", "generator sd", "photographs of camera"]
+
+
+def test_a_threshold_is_where_flags_begin() -> None:
+    samples = images(2, sd=2)
+    found = row(judge(samples, np.arange(4.0), np.arange(4.0), thresholds=(2.0, 1.0)), "all")
+    assert (found.before.r_acc, found.before.f_acc) == (1, 1)
+    assert (found.after.r_acc, found.after.f_acc) == (0.5, 1)
+
+
+# Thresholds that are not read off what they are judged on
+
+
+def test_a_photograph_cannot_raise_the_threshold_it_is_judged_by() -> None:
+    samples = images(40, sd=40)
+    quiet = np.where(np.arange(80) < 40, 0.0, 10.0)
+    for i in range(40):
+        scores = quiet.copy()
+        scores[i] = 5
+        found = row(judge(samples, quiet, scores), "all").after
+        assert found.r_acc == pytest.approx(39 / 40)
+        assert found.f_acc == 1
+
+
+def test_the_measured_rate_is_that_of_further_photographs() -> None:
+    rates = []
+    for seed in range(150):
+        samples = images(40, sd=20)
+        scores = logits(samples, 2, seed)
+        rates.append(1 - row(judge(samples, scores, scores), "all").after.r_acc)
+    # 20 photographs in a half support 1 in 21; by its own images nothing would ever be flagged.
+    assert np.mean(rates) == pytest.approx(1 / 21, abs=0.015)
+
+
+def test_fitted_thresholds_follow_the_scores() -> None:
+    samples = images(60, sd=60)
+    scores = logits(samples, 3)
+    one = row(judge(samples, scores, scores * 3 + 7), "all")
+    assert one.before.r_acc == one.after.r_acc and one.before.f_acc == one.after.f_acc
+
+
+@pytest.mark.parametrize(
+    ("real", "generated"), [(1, 1), (1, 2), (2, 1), (1, 9), (9, 1), (2, 2), (3, 3)]
+)
+def test_tiny_sets_are_measured_without_crashing(real, generated) -> None:
+    samples = images(real, sd=generated)
+    scores = logits(samples, 3)
+    found = row(judge(samples, scores, scores), "all").after
+    assert 0 <= found.r_acc <= 1 and 0 <= found.f_acc <= 1
+
+
+def test_one_group_of_photographs_is_measured_without_crashing() -> None:
+    samples = [replace(s, group="one") if s.label == Label.REAL else s for s in images(9, sd=9)]
+    scores = logits(samples, 3)
+    assert row(judge(samples, scores, scores), "all").after.real == 9
+
+
+def test_ranked_the_wrong_way_round_it_is_measured_at_0() -> None:
+    samples = images(30, sd=30)
+    scores = logits(samples, -4)
+    found = row(judge(samples, scores, scores), "all").after
+    assert found.r_acc == pytest.approx(np.mean(scores[:30] < 0))
+    assert found.f_acc == pytest.approx(np.mean(scores[30:] >= 0))
+
+
+# Halves
+
+grouped = st.lists(
+    st.tuples(st.sampled_from([None, "a", "b"]), st.integers(0, 25)), min_size=1, max_size=60
+).map(lambda rows: [replace(sample(i, g), group=str(group)) for i, (g, group) in enumerate(rows)])
+
+
+@given(grouped, st.randoms())
+def test_no_group_lies_in_both_halves_and_order_does_not_matter(samples, random) -> None:
+    side = dict(zip(samples, halves(samples).tolist(), strict=True))
+    assert set(side.values()) <= {0, 1}
+    by_group = Counter((s.group, half) for s, half in side.items())
+    assert len({group for group, _ in by_group}) == len(by_group)
+    shuffled = samples.copy()
+    random.shuffle(shuffled)
+    assert dict(zip(shuffled, halves(shuffled).tolist(), strict=True)) == side
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=12))
+def test_groups_are_halved_however_large(sizes) -> None:
+    names = [str(i) for i, size in enumerate(sizes) for _ in range(size)]
+    samples = [replace(sample(i), group=name) for i, name in enumerate(names)]
+    side = dict(zip(names, halves(samples).tolist(), strict=True))
+    assert abs(2 * sum(side.values()) - len(sizes)) <= 1
+
+
+@given(st.integers(1, 50), st.integers(1, 50))
+def test_each_class_is_halved(real, generated) -> None:
+    samples = images(real, sd=generated)
+    half = halves(samples)
+    assert abs(2 * int(half[:real].sum()) - real) <= 1
+    assert abs(2 * int(half[real:].sum()) - generated) <= 1

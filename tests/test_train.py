@@ -1,0 +1,313 @@
+"""`dgsf train` from a folder to a detector that scans, on a tiny CLIP and made-up pictures."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import tiny_clip
+from conftest import photo
+from dgsforensics import checkpoint, cli
+from dgsforensics.detector import Detector
+from dgsforensics.errors import ExitCode
+from dgsforensics.trainer import stages
+
+FAST = ("--epochs", "2", "--batch", "8", "--lr", "1e-3", "--device", "cpu")
+
+
+def generated(seed: int) -> Image.Image:
+    """A picture with a grid of the kind that upsampling leaves."""
+    pixels = np.asarray(photo(120, 110, seed)).astype(np.int16)
+    pixels[::2, ::2] += 40
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def lay_out(folder: Path, count: int = 16) -> Path:
+    """2 x `count` images as `data/<generator>/<label>/<number>.png`."""
+    for i in range(count):
+        for label, image in (("0_real", photo(120, 110, i)), ("1_fake", generated(100 + i))):
+            place = folder / f"maker{i % 2}" / label
+            place.mkdir(parents=True, exist_ok=True)
+            image.save(place / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return lay_out(tmp_path / "mydata")
+
+
+@pytest.fixture
+def dgsf(tiny_detector, tiny_backbone, monkeypatch, capfd, tmp_path):
+    monkeypatch.setenv("DGSF_BACKBONE_WEIGHTS", str(tiny_backbone))
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["dgsf", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit:
+            cli.main()
+        out, err = capfd.readouterr()
+        return exit.value.code, out, err
+
+    return call
+
+
+@pytest.fixture
+def train(dgsf, data, tiny_detector, tmp_path):
+    def call(*more, source=data, out=tmp_path / "new.safetensors", base=tiny_detector):
+        return dgsf("train", source, "--base", base, "--out", out, *FAST, *more)
+
+    return call
+
+
+def metrics(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("method", ["dgs", "lora", "probe"])
+def test_from_a_folder_to_a_detector_that_scans(method, train, dgsf, data, tmp_path) -> None:
+    code, out, err = train("--method", method, "--max-regression", "1")
+    assert code == ExitCode.CLEAN, err
+    new = tmp_path / "new.safetensors"
+    assert f"written: {new}" in out and "AUROC" in out
+    made = checkpoint.read(new)
+    assert (made.config.lora is None) == (method == "probe")
+    assert len(made.calibration.real) >= 2 and len(made.calibration.generated) >= 2
+    card = new.with_suffix(".md").read_text()
+    assert "Before and after" in card and made.card["data"][:10] in card
+    assert f'method = "{method}"' in new.with_suffix(".toml").read_text()
+    assert not list(tmp_path.glob("new.training/state*"))
+
+    code, out, err = dgsf("scan", data, "--model", new, "--jsonl", "--no-cache", "--device", "cpu")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert len(rows) == 32 and {row["model"] for row in rows} == {"new"}
+    assert {row["status"] for row in rows} == {"scored"}
+
+
+def test_it_learns_what_tells_them_apart(train, data, tiny_backbone, tmp_path) -> None:
+    scratch = ("--base", "none", "--backbone", f"{tiny_clip.NAME}:file")
+    code, out, err = train("--method", "probe", "--augmentation", "none", *scratch)
+    assert code == ExitCode.CLEAN, err
+    [row] = [line for line in out.splitlines() if line.startswith(" all ")]
+    before, after = (float(x) for x in row.split()[3:6:2])
+    assert after >= 0.8 and before == after  # without a base it is compared with its own teacher
+
+
+def test_the_same_run_again_gives_the_same_file(train, tmp_path) -> None:
+    train(out=tmp_path / "a.safetensors")
+    train(out=tmp_path / "b.safetensors")
+    one, two = (checkpoint.read(tmp_path / f"{name}.safetensors") for name in "ab")
+    assert all(torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors)
+    assert one.calibration == two.calibration
+    train("--seed", "1", out=tmp_path / "c.safetensors")
+    other = checkpoint.read(tmp_path / "c.safetensors")
+    assert not torch.equal(one.tensors["head.weight"], other.tensors["head.weight"])
+
+
+def test_going_on_from_an_adapted_detector(train, tmp_path) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    train("--max-regression", "1", out=first)
+    code, out, err = train("--max-regression", "1", out=second, base=first)
+    assert code == ExitCode.CLEAN, err
+    assert "from the base detector first to the new detector second" in out
+    one, two = checkpoint.read(first), checkpoint.read(second)
+    assert one.config.lora == two.config.lora
+    assert any(not torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors)
+    code, out, err = train("--method", "probe", out=tmp_path / "third.safetensors", base=first)
+    assert code == ExitCode.ERROR and "has adapters" in err
+
+
+def test_the_logits_of_a_scan_are_those_that_were_calibrated(
+    train, data, tiny_backbone, tmp_path
+) -> None:
+    train("--max-regression", "1")
+    detector = Detector.load(tmp_path / "new.safetensors", "cpu", tiny_backbone)
+    logits = sorted(row.logit for row in detector.scan(data))
+    calibrated = [*detector.calibration.real, *detector.calibration.generated]
+    for logit in calibrated:
+        assert min(abs(logit - other) for other in logits) < 1e-4
+
+
+def test_the_record_of_a_run(train, tmp_path) -> None:
+    train("--max-regression", "1")
+    folder = tmp_path / "new.training"
+    records = metrics(folder)
+    steps = [record for record in records if record["kind"] == "step"]
+    assert [step["step"] for step in steps] == list(range(1, steps[0]["steps"] + 1))
+    assert all(step["removed"] > 0 and step["added"] > 0 for step in steps)
+    epochs = [record for record in records if record["kind"] == "epoch"]
+    assert [record["epoch"] for record in epochs] == [1, 2]
+    assert all(0 <= record["auroc"] <= 1 for record in epochs)
+    split = (folder / "split.jsonl").read_text()
+    assert all(f"{i}.png" in split for i in range(16))
+
+
+def test_a_worse_detector_is_rejected(train, data, tmp_path, monkeypatch) -> None:
+    def spoil(context, model, material, dataset):
+        with torch.no_grad():
+            model.head.weight.neg_()
+
+    monkeypatch.setattr(stages, "fine_tune", spoil)
+    good = tmp_path / "good.safetensors"
+    train("--method", "probe", "--max-regression", "1", out=good)
+    code, out, err = train(base=good)
+    assert code == ExitCode.REJECTED == 3
+    assert "rejected: AUROC fell from" in err
+    assert not (tmp_path / "new.safetensors").exists()
+    rejected = tmp_path / "new.rejected.safetensors"
+    assert f"written: {rejected}" in out
+    assert "REJECTED: AUROC fell" in rejected.with_suffix(".md").read_text()
+    checkpoint.read(rejected)
+
+
+# Bad input
+
+
+def test_nothing_is_overwritten_without_force(train, tmp_path) -> None:
+    train("--method", "probe", "--max-regression", "1")
+    before = (tmp_path / "new.safetensors").read_bytes()
+    code, _, err = train("--method", "probe", "--seed", "5")
+    assert code == ExitCode.ERROR and "is there already" in err and "--force" in err
+    assert (tmp_path / "new.safetensors").read_bytes() == before
+    code, _, err = train("--method", "probe", "--seed", "5", "--force", "--max-regression", "1")
+    assert code == ExitCode.CLEAN, err
+    assert (tmp_path / "new.safetensors").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--method", "magic"), "TrainConfig.method"),
+        (("--epochs", "0"), "epochs must be 1 or more"),
+        (("--semantics", "captions"), "none are named"),
+        (("--captions", "folder", "--semantics", "lowpass"), "captions are given"),
+        (("--backbone", "ViT-B-16"), "comes with the base"),
+        (("--resume",), "no run to go on with"),
+        (("--captions", "folder"), "text tower"),
+        (("--config", "missing.toml"), "cannot read missing.toml"),
+        (("--device", "abacus"), "no such device"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_once(arguments, message, train, tmp_path) -> None:
+    code, out, err = train(*arguments)
+    assert code == ExitCode.ERROR and message in err, err
+    assert "Traceback" not in err and out == ""
+    assert not (tmp_path / "new.safetensors").exists()
+
+
+def test_data_that_cannot_work_are_refused(train, data, tmp_path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    code, _, err = train(source=empty)
+    assert code == ExitCode.ERROR and "no real and no generated" in err
+    code, _, err = train(source=tmp_path / "nowhere")
+    assert code == ExitCode.ERROR and "nowhere" in err
+    real = data / "maker0" / "0_real" / "0.png"
+    (data / "maker0" / "1_fake" / "twin.png").write_bytes(real.read_bytes())
+    code, _, err = train()
+    assert code == ExitCode.ERROR and "twin.png" in err and "real and generated" in err
+    (data / "maker0" / "1_fake" / "twin.png").write_bytes(b"no picture")
+    code, _, err = train()
+    assert code == ExitCode.ERROR and "cannot be read" in err and "twin.png" in err
+    code, _, err = train("--skip-unreadable", "--max-regression", "1")
+    assert code == ExitCode.CLEAN and "1 images cannot be read and were left out" in err
+
+
+# Options from files
+
+
+def test_options_from_a_file_and_flags_before_them(train, tmp_path, monkeypatch) -> None:
+    file = tmp_path / "options.toml"
+    file.write_text('seed = 7\nmethod = "probe"\nl2 = 0.5\n[surgery]\norder = "paper"\n')
+    (tmp_path / "dgsf.toml").write_text("[train]\nseed = 3\nbatch = 9\nmax-regression = 1.0\n")
+    code, _, err = train("--config", file, "--method", "lora")
+    assert code == ExitCode.CLEAN, err
+    resolved = (tmp_path / "new.toml").read_text()
+    for line in ("seed = 7", 'method = "lora"', "l2 = 0.5", 'order = "paper"', "batch = 8"):
+        assert line in resolved
+    code, _, err = train("--config", tmp_path / "new.toml", out=tmp_path / "again.safetensors")
+    assert code == ExitCode.CLEAN, err
+    assert (tmp_path / "again.toml").read_text() == resolved
+    one, two = (checkpoint.read(tmp_path / f"{name}.safetensors") for name in ("new", "again"))
+    assert all(torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors)
+
+
+def test_an_unknown_option_in_a_file_is_named(train, tmp_path) -> None:
+    (tmp_path / "options.toml").write_text("epoch = 3\n")
+    code, _, err = train("--config", tmp_path / "options.toml")
+    assert code == ExitCode.ERROR and "no field 'epoch'" in err
+
+
+# Killed, and resumed
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import tiny_clip
+from dgsforensics import cli
+from dgsforensics.trainer import student
+student.SAVE_SECONDS = 0.0
+tiny_clip.register(Path(sys.argv.pop(1)))
+cli.run()
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_run_goes_on_to_the_same_result(
+    how, train, data, tiny_detector, tiny_backbone, tmp_path
+) -> None:
+    long = ("--epochs", "40", "--max-regression", "1")
+    arguments = ["train", data, "--base", tiny_detector, "--backbone-weights", tiny_backbone, *FAST]
+    cut, whole = tmp_path / "cut.safetensors", tmp_path / "whole.safetensors"
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(tmp_path), *map(str, arguments), *long, "--out", cut],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    folder = tmp_path / "cut.training"
+    deadline = time.monotonic() + 120
+    while not (folder / "state").exists() and time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    process.send_signal(how)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == (-9 if how == signal.SIGKILL else ExitCode.INTERRUPTED), err
+    assert not cut.exists()
+
+    code, _, err = train(*long, out=cut)
+    assert code == ExitCode.ERROR and "unfinished run" in err and "--resume" in err
+    code, _, err = train(*long, "--resume", "--lr", "5e-3", out=cut)
+    assert code == ExitCode.ERROR and "lr was 0.001" in err
+    code, _, err = train(*long, "--resume", out=cut)
+    assert code == ExitCode.CLEAN, err
+    code, _, err = train(*long, out=whole)
+    assert code == ExitCode.CLEAN, err
+    one, two = checkpoint.read(cut), checkpoint.read(whole)
+    assert all(torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors)
+    assert one.calibration == two.calibration
+    records = [metrics(tmp_path / f"{name}.training") for name in ("cut", "whole")]
+    for record in (*records[0], *records[1]):
+        record.pop("images_per_second", None)
+    assert records[0] == records[1]
+
+
+def test_changed_data_are_noticed_when_a_run_goes_on(train, data, monkeypatch) -> None:
+    def interrupt(*rest):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "material", interrupt)
+        code, _, _ = train()
+        assert code == ExitCode.INTERRUPTED
+    photo(50, 50, 999).save(data / "maker0" / "0_real" / "0.png")
+    code, _, err = train("--resume")
+    assert code == ExitCode.ERROR and "0.png" in err

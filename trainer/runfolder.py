@@ -1,0 +1,128 @@
+"""Where a run keeps what it needs to go on: a folder beside the detector file it will write.
+
+mydata.training/   options.toml, split.jsonl, metrics.jsonl, state (while training)
+mydata.safetensors, mydata.md, mydata.toml      the result
+"""
+
+import os
+import tomllib
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+from dgsforensics.errors import UsageError
+
+from .config import TrainConfig
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one run."""
+
+    out: Path
+
+    @property
+    def folder(self) -> Path:
+        """All but the result."""
+        return self.out.with_suffix(".training")
+
+    @property
+    def rejected(self) -> Path:
+        """What the result is called when the forgetting gate rejects it."""
+        return self.out.with_suffix(".rejected.safetensors")
+
+    @property
+    def options(self) -> Path:
+        """The options of the run."""
+        return self.folder / "options.toml"
+
+    @property
+    def split(self) -> Path:
+        """Which image serves for what."""
+        return self.folder / "split.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        """The record of the steps (`journal`)."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def state(self) -> Path:
+        """Where training stands; gone when it is done."""
+        return self.folder / "state"
+
+    def results(self) -> list[Path]:
+        """Files that an earlier run of this name has written."""
+        names = [path.with_suffix(s) for path in (self.out, self.rejected) for s in _SUFFIXES]
+        return [path for path in names if path.exists()]
+
+    def finish(self) -> None:
+        """Drop what only an unfinished run needs."""
+        self.state.unlink(missing_ok=True)
+
+
+_SUFFIXES = (".safetensors", ".md", ".toml")
+
+
+def claim(out: Path, config: TrainConfig, resume: bool, force: bool) -> RunFolder:
+    """Make or find the folder of a run; raises `UsageError` rather than mix or overwrite runs."""
+    place = RunFolder(out)
+    if out.suffix != ".safetensors":
+        raise UsageError(f"a detector file ends in .safetensors, not {out.name!r}")
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in out.name):
+        raise UsageError(
+            f"no name for a detector: {out.name!r}",
+            "name the file with --out, without control characters and in UTF-8",
+        )
+    if resume and force:
+        raise UsageError("--resume goes on and --force starts over: give one of them")
+    try:
+        if out.is_dir():
+            raise UsageError(f"{out} is a folder", "name the file to write with --out")
+        if (there := place.results()) and not force:
+            raise UsageError(
+                f"{there[0]} is there already",
+                "choose another --out, or start over with --force, which replaces it",
+            )
+        if resume:
+            _same_options(place, config)
+            return place
+        if place.options.exists() and not force:
+            raise UsageError(
+                f"an unfinished run is in {place.folder}",
+                "go on with --resume, or start over with --force",
+            )
+        _start_over(place, config)
+    except OSError as error:
+        raise UsageError(f"cannot write to {place.folder}: {error.strerror}") from error
+    return place
+
+
+def _start_over(place: RunFolder, config: TrainConfig) -> None:
+    """An empty folder but for the options, which come last and whole: they make it a run."""
+    place.folder.mkdir(parents=True, exist_ok=True)
+    for path in (place.options, place.split, place.metrics, place.state):
+        path.unlink(missing_ok=True)
+    partial = place.options.with_name(place.options.name + ".part")
+    partial.write_text(config.to_toml(), encoding="utf-8")
+    os.replace(partial, place.options)
+
+
+def _same_options(place: RunFolder, config: TrainConfig) -> None:
+    """A resumed run has the options that it was started with."""
+    try:
+        before = tomllib.loads(place.options.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(
+            f"there is no run to go on with in {place.folder}", "leave --resume out"
+        ) from error
+    except ValueError as error:  # not UTF-8, or not TOML
+        raise UsageError(f"{place.options} is damaged", "start over with --force") from error
+    now = tomllib.loads(config.to_toml())
+    differing = sorted(key for key in before | now if before.get(key) != now.get(key))
+    if differing:
+        raise UsageError(
+            "the run was started with other options: "
+            + ", ".join(f"{key} was {before.get(key)!r}" for key in differing),
+            "give the same ones, or start over with --force",
+        )

@@ -1,0 +1,256 @@
+"""The parts of a training run, in the order in which `run.train` goes through them."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dgsforensics import calibration, datasets, text
+from dgsforensics.calibration import Calibration
+from dgsforensics.checkpoint import trained_state
+from dgsforensics.datasets import Sample
+from dgsforensics.detector import Detector
+from dgsforensics.model import DetectorModel
+
+from . import blip, captions, data, export, gate, student
+from .batches import Material
+from .config import TrainConfig
+from .data import Dataset
+from .distributed import Group
+from .features import TREATMENTS, Treatment, extract
+from .gate import Comparison, Contender
+from .journal import Journal
+from .plan import Plan
+from .runfolder import RunFolder
+from .student import Step
+from .teacher import Head, balanced_weights, fit_head
+from .validation import auroc, labels_of, of_model, score
+
+Result = TypeVar("Result")
+Tell = Callable[[str, int, int, Mapping[str, float]], None]
+"""Told what is being done, how much of it is done and of how much, and figures for people."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all parts need to know."""
+
+    config: TrainConfig
+    plan: Plan
+    place: RunFolder
+    cache: Path
+    """Folder of frozen features and captions."""
+    device: torch.device
+    group: Group
+    workers: int
+    tell: Tell
+
+    def first(self, work: Callable[[], Result]) -> Result:
+        """The result of `work`, which leaves files that make it short: one process goes first."""
+        if self.group.rank > 0:
+            self.group.wait()
+            return work()
+        result = work()
+        self.group.wait()
+        return result
+
+
+def prepare(context: Context, source: Path) -> Dataset:
+    """Images checked and split; a run that goes on takes the split that was recorded."""
+    config, file = context.config, context.place.split
+
+    def work() -> Dataset:
+        if file.exists():
+            dataset = data.read_split(file)
+            data.still_there(dataset)
+            return dataset
+        notes: list[str] = []
+        dataset = data.prepare(
+            datasets.read(source, notice=notes.append),
+            share=config.validation,
+            by=config.split_by,
+            seed=config.seed,
+            skip_unreadable=config.skip_unreadable,
+            progress=lambda done, total: context.tell("checking images", done, total, {}),
+            notes=notes,
+        )
+        data.write_split(dataset, file)
+        return dataset
+
+    return context.first(work)
+
+
+def material(context: Context, frozen: DetectorModel, samples: Sequence[Sample]) -> Material:
+    """Frozen features of the training images, and the teacher's head on them (stage 1)."""
+    config = context.config
+    treatment = TREATMENTS[config.augmentation]
+    draws = 1 if treatment == "as_is" else config.draws
+    features = [
+        _frozen(context, frozen, samples, treatment, config.seed + draw) for draw in range(draws)
+    ]
+    weights = balanced_weights(list(samples), config.balance)
+    head = fit_head(
+        np.concatenate(features),
+        np.tile(labels_of(samples), draws),
+        np.tile(weights, draws),
+        config.l2,
+        context.plan.prior,
+    )
+    semantics = None
+    match config.suppression:
+        case "lowpass":
+            semantics = _frozen(context, frozen, samples, "lowpass", 0)
+        case "captions":
+            semantics = _captioned(context, samples)
+    return Material(samples, weights, head, np.stack(features), semantics)
+
+
+def _frozen(
+    context: Context,
+    frozen: DetectorModel,
+    samples: Sequence[Sample],
+    treatment: Treatment,
+    seed: int,
+) -> NDArray[np.float32]:
+    low = context.config.precision == "bfloat16" and treatment != "as_is"
+    what = f"frozen features ({treatment.replace('_', ' ')} {seed})"
+    return context.first(
+        lambda: extract(
+            frozen,
+            samples,
+            treatment,
+            context.cache / "features",
+            seed=seed,
+            precision=torch.bfloat16 if low else torch.float32,
+            progress=lambda done, total, rate: context.tell(what, done, total, {"images/s": rate}),
+        )
+    )
+
+
+def _captioned(context: Context, samples: Sequence[Sample]) -> NDArray[np.float32]:
+    """Text features (N, D) of the captions."""
+    config = context.config
+    assert config.captions is not None
+    if config.captions == "model":
+        found = context.first(
+            lambda: blip.caption(
+                samples,
+                config.caption_model,
+                context.cache / "captions",
+                context.device,
+                progress=lambda done, total: context.tell("captions", done, total, {}),
+            )
+        )
+    else:
+        found = captions.read(config.captions, samples)
+    tower = text.load_text(context.plan.frozen.backbone, context.plan.backbone_file, context.device)
+    return tower.encode(found)
+
+
+def before(
+    context: Context, frozen: DetectorModel, samples: Sequence[Sample], teacher: Head
+) -> Contender:
+    """What the new detector will be compared with: its base, or from scratch the teacher."""
+    base = context.plan.base
+    if base is not None and base.config.lora is not None:
+        detector = Detector.load(
+            context.config.base, str(context.device), context.plan.backbone_file
+        )
+        return Contender(
+            _name(base.config.name), _score(context, detector, samples), detector.thresholds.upper
+        )
+    features = _frozen(context, frozen, samples, "as_is", 0)
+    if base is None:
+        return Contender(
+            "the teacher, a head on the frozen tower", _linear(teacher, features), None
+        )
+    head = base.tensors["head.weight"], base.tensors["head.bias"]
+    return Contender(
+        _name(base.config.name),
+        _linear(head, features),
+        base.calibration.thresholds().upper,
+    )
+
+
+def _name(base: str) -> str:
+    return f"the base detector {base}"
+
+
+def _linear(head: Head, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    logits: NDArray[np.float64] = features @ head[0][0].double().numpy() + float(head[1])
+    return logits
+
+
+def _score(context: Context, detector: Detector, samples: Sequence[Sample]) -> NDArray[np.float64]:
+    return score(detector, samples, lambda i, n: context.tell("scoring held-out images", i, n, {}))
+
+
+def fine_tune(context: Context, model: DetectorModel, material: Material, dataset: Dataset) -> None:
+    """Stage 2, with its record; every epoch ends with a look at the images held out."""
+    key = f"{context.config.to_toml()}\n{dataset.digest}\n{context.plan.student.backbone.sha256}"
+    journal = Journal(context.place.folder) if context.group.rank == 0 else None
+
+    def step_done(step: Step) -> None:
+        figures = {"loss": step.loss, "removed": step.removed, "added": step.added}
+        if journal is not None:
+            journal.write("step", step.step, asdict(step))
+            context.tell(f"epoch {step.epoch}", step.step, step.steps, figures)
+
+    def epoch_done(epoch: int, step: int) -> None:
+        if journal is not None:
+            value = auroc(_score(context, of_model(model), dataset.validation), dataset.validation)
+            journal.write("epoch", step, {"epoch": epoch, "auroc": value})
+            context.tell(f"epoch {epoch} done", step, step, {"held-out AUROC": value})
+        context.group.wait()
+
+    try:
+        student.fit(
+            model,
+            material,
+            context.config,
+            save_to=context.place.state,
+            fingerprint=hashlib.sha256(key.encode()).hexdigest(),
+            group=context.group,
+            workers=context.workers,
+            tell=step_done,
+            epoch_done=epoch_done,
+        )
+    finally:
+        if journal is not None:
+            journal.close()
+
+
+def finish(
+    context: Context, model: DetectorModel, dataset: Dataset, earlier: Contender
+) -> tuple[Path, Comparison]:
+    """Calibration, forgetting gate, and the file: under its name, or as rejected."""
+    name = context.plan.student.name
+    logits = _score(context, of_model(model), dataset.validation)
+    later = Contender(f"the new detector {name}", logits, None)
+    comparison = gate.compare(earlier, later, dataset.validation, context.config.max_regression)
+    fitted = _calibration(logits, dataset)
+    out = context.place.rejected if comparison.losses else context.place.out
+    export.write(
+        out,
+        context.plan,
+        trained_state(model),
+        fitted,
+        export.facts(context.config, context.plan, dataset, comparison, out),
+        context.config,
+    )
+    return out, comparison
+
+
+def _calibration(logits: NDArray[np.float64], dataset: Dataset) -> Calibration:
+    """Temperature, and the logits that thresholds are read from."""
+    labels = labels_of(dataset.validation)
+    real = int((labels == 0).sum())
+    try:
+        return calibration.fit(logits, labels, f"{real} photographs held out of training")
+    except ValueError:  # it ranks photographs above generated images; the gate has rejected it
+        return Calibration.none()

@@ -1,0 +1,50 @@
+"""How a detector does on the images held out, as a scan would see them: files as they are."""
+
+import copy
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgsforensics.calibration import Calibration
+from dgsforensics.checkpoint import Checkpoint
+from dgsforensics.datasets import Sample
+from dgsforensics.detector import Detector
+from dgsforensics.errors import UnreadableError
+from dgsforensics.evaluation import evaluate
+from dgsforensics.model import DetectorModel
+from dgsforensics.records import Failure, Label
+
+
+def labels_of(samples: Sequence[Sample]) -> NDArray[np.int64]:
+    """(N,) 1 for generated."""
+    return np.array([s.label == Label.GENERATED for s in samples], dtype=np.int64)
+
+
+def score(
+    detector: Detector,
+    samples: Sequence[Sample],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> NDArray[np.float64]:
+    """Logits (N,) by the very path of a scan; raises `UnreadableError` for a file that is gone."""
+    logits: list[float] = []
+    for rows in detector.scan_batches([sample.path for sample in samples]):
+        for row in rows:
+            if isinstance(row, Failure):
+                raise UnreadableError(f"{row.path}: {row.reason}")
+            logits.append(row.logit)
+        progress(len(logits), len(samples))
+    return np.array(logits)
+
+
+def of_model(model: DetectorModel) -> Detector:
+    """A detector made of a copy of a model that is being trained."""
+    source = Checkpoint(model.config, Calibration.none(), {})
+    return Detector(source, copy.deepcopy(model), model.head.weight.device)
+
+
+def auroc(logits: NDArray[np.float64], samples: Sequence[Sample]) -> float:
+    """Area under the ROC curve; both classes are there in a validation set."""
+    value = evaluate(logits, labels_of(samples), 0.0).auroc
+    assert value is not None
+    return value
