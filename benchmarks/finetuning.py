@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from corpus import BACKBONE, FOLDS, L2, PAIRED, Corpus, arguments
+from corpus import BACKBONE, FOLDS, L2, Corpus, arguments
 
 from dgsforensics.backbone import load_backbone
 from dgsforensics.config import DetectorConfig, HeadConfig, InputConfig, LoraConfig
@@ -89,7 +89,6 @@ class Experiment:
         train, test = list(splits.folds(part, splits.by_generator, FOLDS))[options.fold]
         self.train = splits.capped([part[i] for i in train], TRAIN_REAL, TRAIN_GENERATED)
         self.test = [part[i] for i in test]
-        self.pairs = [s for s in self.corpus.samples if s.source in PAIRED]
         self.precision = torch.bfloat16 if options.bfloat16 else torch.float32
 
     def features(self, treatment: Treatment, seed: int = 0) -> np.ndarray:
@@ -109,12 +108,11 @@ class Experiment:
         semantics = self.features("lowpass")
         return Material(self.train, weights, head, np.stack(draws), semantics), head
 
-    def pixels(self, what: str) -> np.ndarray:
-        """(N, 224, 224, 3) of the test images or pairs, made once."""
-        file = self.options.cache / f"pixels-{self.options.fold}-{what}-{len(self.test)}.npy"
+    def pixels(self) -> np.ndarray:
+        """(N, 224, 224, 3) of the test images, made once."""
+        file = self.options.cache / f"pixels-{self.options.fold}-test-{len(self.test)}.npy"
         if not file.exists():
-            samples = self.pairs if what == "pairs" else self.test
-            np.save(file, np.stack([treated(INPUT, s, "standard", 0) for s in samples]))
+            np.save(file, np.stack([treated(INPUT, s, "standard", 0) for s in self.test]))
         return np.load(file, mmap_mode="r")
 
     def prepare(self) -> None:
@@ -122,11 +120,7 @@ class Experiment:
         for seed in sorted({seed + draw for seed in SEEDS for draw in range(DRAWS)}):
             self.features("web", seed)
         self.features("lowpass")
-        for what in SETS:
-            self.pixels(what)
-
-
-SETS = ("test", "pairs")
+        self.pixels()
 
 
 def _run(options: argparse.Namespace, method: str, seed: int) -> None:
@@ -171,7 +165,7 @@ def _run(options: argparse.Namespace, method: str, seed: int) -> None:
         "loss": [step.loss for step in steps],
         "removed": [step.removed for step in steps],
         "added": [step.added for step in steps],
-        "logits": {what: _logits(model.eval(), experiment.pixels(what)) for what in SETS},
+        "logits": _logits(model.eval(), experiment.pixels()),
     }
     _file(options, method, seed).write_text(json.dumps(result))
 
@@ -195,7 +189,7 @@ def _report(options: argparse.Namespace) -> None:
     experiment = Experiment(options)
     generators = sorted({s.generator for s in experiment.test if s.generator})
     names = [g for g in generators if sum(s.generator == g for s in experiment.test) >= 15]
-    columns = ["left out", "TPR at 5 %", *PAIRED, *names]
+    columns = ["left out", "TPR at 5 %", *names]
     print(f"{len(experiment.train)} training images; left out: {', '.join(generators)}\n")
     print("| method | " + " | ".join([*columns, "removed", "added", "minutes", "GiB"]) + " |")
     print("| --- " + "| ---: " * (len(columns) + 4) + "|")
@@ -215,23 +209,16 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _figures(experiment: Experiment, run: dict, names: list[str]) -> list[float]:
-    """One row of the table, for one run."""
-
-    def auroc(scores: np.ndarray, samples: list, chosen: np.ndarray) -> float:
-        labels = np.array([s.generator is not None for s in samples], dtype=np.int64)
-        return evaluate(scores[chosen], labels[chosen], 0.0).auroc or 0.0
-
-    test = np.array(run["logits"]["test"])
-    everything = np.ones(len(test), dtype=bool)
+    """One row of the table, for one run: figures of all, then AUROC by generator."""
+    scores = np.array(run["logits"])
     generator = np.array([s.generator or "" for s in experiment.test])
-    labels = np.array([s.generator is not None for s in experiment.test], dtype=np.int64)
-    pairs = np.array(run["logits"]["pairs"])
-    source = np.array([s.source for s in experiment.pairs])
+    labels = (generator != "").astype(np.int64)
+    parts = [(generator == "") | (generator == name) for name in names]
+    everything = evaluate(scores, labels, 0.0)
     return [
-        auroc(test, experiment.test, everything),
-        evaluate(test, labels, 0.0).tpr_at_5 or 0.0,
-        *(auroc(pairs, experiment.pairs, source == name) for name in PAIRED),
-        *(auroc(test, experiment.test, (generator == "") | (generator == name)) for name in names),
+        everything.auroc or 0.0,
+        everything.tpr_at_5 or 0.0,
+        *(evaluate(scores[part], labels[part], 0.0).auroc or 0.0 for part in parts),
     ]
 
 

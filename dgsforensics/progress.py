@@ -77,7 +77,8 @@ def bar(total: int, quiet: bool) -> Iterator[Bar]:
 def stages(quiet: bool) -> Iterator[Callable[[str, int, int, Mapping[str, float]], None]]:
     """What tells of long work in stages: a bar on a terminal, elsewhere a line now and then.
 
-    The function is told what is being done, how much of it is done, of how much, and figures.
+    The function is told what is being done, how much of it is done, of how much (0 of 0: only
+    figures are told), and figures.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -101,8 +102,8 @@ def stages(quiet: bool) -> Iterator[Callable[[str, int, int, Mapping[str, float]
         bar.update(task, completed=done, figures=text)
         if not quiet and (done == total or (bar.disable and now - said > LINE_SECONDS)):
             said = now
-            took = timedelta(seconds=round(now - began))
-            notice(f"{what}: {done} of {total} in {took}" + (f", {text}" if text else ""))
+            amount = f"{done} of {total} in {timedelta(seconds=round(now - began))}"
+            notice(f"{what}: " + ", ".join(filter(None, [amount if total else "", text])))
 
     with bar:
         yield tell

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-# Read when huggingface_hub is imported, which is before any fixture runs.
+# Read when huggingface_hub and torch are imported, which is before any fixture runs. Test processes
+# share the cores; threads of torch that wait for each other make tiny models ten times slower.
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,15 @@ from dgsforensics.datasets import Sample
 from dgsforensics.records import Label
 
 pytest.importorskip("sklearn")
-from dgsforensics.trainer.gate import FEW, Comparison, Contender, Row, compare, halves
+from dgsforensics.trainer.gate import (
+    FEW,
+    FEW_PHOTOGRAPHS,
+    Comparison,
+    Contender,
+    Row,
+    compare,
+    halves,
+)
 
 
 def sample(number: int, generator: str | None = None, source: str = "camera") -> Sample:
@@ -105,9 +113,23 @@ def test_allowed_is_the_whole_difference_and_no_more() -> None:
     assert len(judge(samples, perfect, one_off, 0.0999, (0.5, 0.5)).losses) == 2
     flagging = perfect.copy()
     flagging[0] = 0.9  # r_acc 0.9, AUROC still 1
-    assert judge(samples, perfect, flagging, 0.1, (0.5, 0.5)).losses == []
-    [loss] = judge(samples, perfect, flagging, 0.0999, (0.5, 0.5)).losses
+    twice = images(20, sd=20)
+    perfect, flagging = np.repeat(perfect, 2), np.repeat(flagging, 2)
+    assert judge(twice, perfect, flagging, 0.1, (0.5, 0.5)).losses == []
+    [loss] = judge(twice, perfect, flagging, 0.0999, (0.5, 0.5)).losses
     assert loss == "r_acc fell from 1.000 to 0.900"
+
+
+def test_r_acc_of_too_few_photographs_is_shown_but_not_weighed() -> None:
+    samples = images(FEW_PHOTOGRAPHS - 1, sd=30)
+    scores = logits(samples, 8)
+    comparison = judge(samples, scores, scores + 9, thresholds=(4.0, 4.0))
+    assert comparison.losses == [] and "r_acc was not weighed: 19 photo" in comparison.remark
+    assert row(comparison, "all").after.r_acc < 0.5
+    samples = images(FEW_PHOTOGRAPHS, sd=30)
+    scores = logits(samples, 8)
+    comparison = judge(samples, scores, scores + 9, thresholds=(4.0, 4.0))
+    assert len(comparison.losses) == 1 and comparison.remark is None
 
 
 def test_what_the_threshold_does_to_photographs_counts_though_ranks_stay() -> None:

@@ -66,6 +66,7 @@ def facts(
         "results": [_table(comparison)],
         "limits": [
             *(f"REJECTED: {loss}." for loss in comparison.losses),
+            *([comparison.remark] if comparison.remark else []),
             "It was measured on images held out of its own training data and on nothing else; on "
             "other sources, generators and degradations it may do worse.",
             "Temperature and thresholds were fitted on the images held out, the same that are "

@@ -19,6 +19,8 @@ from .validation import labels_of
 
 FEW = 10
 """A generator with fewer images is shown, but its AUROC is too uncertain to be weighed."""
+FEW_PHOTOGRAPHS = 20
+"""With fewer, a threshold fitted on half of them says nothing about the other half."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Comparison:
     rows: list[Row]
     losses: list[str]
     """What became worse by more than was allowed; empty: passed."""
+    remark: str | None
+    """What was too uncertain to be weighed."""
 
 
 def compare(
@@ -86,7 +90,13 @@ def compare(
         )
         rows.append(Row(name, old, new, weighed))
     price = _price(before, after, int((labels == 0).sum()))
-    return Comparison(before.name, after.name, rows, _losses(rows, allowed, price))
+    remark = None
+    if (real := rows[0].after.real) < FEW_PHOTOGRAPHS:
+        remark = (
+            f"r_acc was not weighed: {real} photographs were held out, and with fewer than "
+            f"{FEW_PHOTOGRAPHS} it is chance."
+        )
+    return Comparison(before.name, after.name, rows, _losses(rows, allowed, price), remark)
 
 
 def _price(before: Contender, after: Contender, real: int) -> float:
@@ -105,8 +115,9 @@ def _losses(rows: Sequence[Row], allowed: float, price: float) -> list[str]:
     before, after = rows[0].before, rows[0].after
     checks = {
         "AUROC": (before.auroc, after.auroc, allowed),
-        "r_acc": (before.r_acc, after.r_acc, allowed + price),
     }
+    if after.real >= FEW_PHOTOGRAPHS:
+        checks["r_acc"] = (before.r_acc, after.r_acc, allowed + price)
     if generators:
         checks["mean AUROC over generators"] = (
             float(np.mean([row.before.auroc for row in generators])),

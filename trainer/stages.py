@@ -205,7 +205,7 @@ def fine_tune(context: Context, model: DetectorModel, material: Material, datase
         if journal is not None:
             value = auroc(_score(context, of_model(model), dataset.validation), dataset.validation)
             journal.write("epoch", step, {"epoch": epoch, "auroc": value})
-            context.tell(f"epoch {epoch} done", step, step, {"held-out AUROC": value})
+            context.tell(f"epoch {epoch} done", 0, 0, {"held-out AUROC": value})
         context.group.wait()
 
     try:

@@ -207,6 +207,8 @@ def train(
     for note in outcome.notes if not quiet else []:
         progress.notice(note)
     _print_comparison(outcome.comparison)
+    if outcome.comparison.remark:
+        progress.notice(outcome.comparison.remark)
     for loss in outcome.comparison.losses:
         progress.notice(f"rejected: {loss}, more than --max-regression allows")
     print(f"written: {printable(outcome.written)}")
@@ -220,9 +222,10 @@ def _print_comparison(comparison: "Comparison") -> None:
 
     from dgsforensics.report import printable
 
-    table = Table("held out", "real", "generated", box=None, header_style="bold")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = Table(box=None, header_style="bold")
+    table.add_column("held out", overflow="fold")
+    for name in ("real", "generated"):
+        table.add_column(name, justify="right")
     for name in ("AUROC", "r_acc", "f_acc"):
         table.add_column(name, justify="right", no_wrap=True)
 
@@ -232,7 +235,7 @@ def _print_comparison(comparison: "Comparison") -> None:
     for row in comparison.rows:
         old, new = row.before, row.after
         table.add_row(
-            printable(row.name),
+            printable(row.name.removeprefix("generator ").replace("photographs of", "photos of")),
             str(new.real),
             str(new.generated),
             cell(old.auroc, new.auroc),
