@@ -172,10 +172,9 @@ def _run(options: argparse.Namespace, method: str, seed: int) -> None:
 
 def _logits(model: DetectorModel, pixels: np.ndarray) -> list[float]:
     found: list[float] = []
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+    with torch.inference_mode():
         for start in range(0, len(pixels), 16):
-            features = model.features(torch.from_numpy(pixels[start : start + 16].copy()))
-            found += model.head(features.float()).float().squeeze(1).tolist()
+            found += model(torch.from_numpy(pixels[start : start + 16].copy())).tolist()
     return found
 
 

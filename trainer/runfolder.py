@@ -87,7 +87,7 @@ def claim(out: Path, config: TrainConfig, resume: bool, force: bool) -> RunFolde
         if resume:
             _same_options(place, config)
             return place
-        if place.options.exists() and not force:
+        if place.split.exists() and not force:
             raise UsageError(
                 f"an unfinished run is in {place.folder}",
                 "go on with --resume, or start over with --force",
