@@ -140,6 +140,14 @@ def test_an_unfinished_run_is_neither_mixed_nor_lost(out) -> None:
     assert all(p.exists() for p in (place.options, place.split, place.state, place.metrics))
 
 
+def test_a_run_that_ended_before_it_began_is_in_nobody_s_way(out) -> None:
+    """As one does whose images are refused: they are mended, or others are given."""
+    start(out)
+    assert resume(out)
+    other = replace(CONFIG, epochs=9)
+    assert TrainConfig.from_dict(read(start(out, other).options)) == other
+
+
 def test_force_leaves_nothing_of_the_earlier_run(out) -> None:
     fill(start(out))
     other = replace(CONFIG, epochs=9)
@@ -218,10 +226,28 @@ def test_killed_while_starting_over_it_is_no_run_with_other_options(out, monkeyp
 def test_finishing_leaves_the_record_but_not_the_state(out) -> None:
     place = start(out)
     fill(place)
-    place.finish()
+    place.finish(place.out)
     assert not place.state.exists()
-    assert place.split.exists() and place.metrics.exists() and place.options.exists()
-    place.finish()  # a probe has no state
+    assert place.split.exists() and place.metrics.exists() and not place.options.exists()
+    place.finish(place.out)  # a probe has no state
+
+
+def test_a_finished_run_whose_result_was_moved_is_not_unfinished(out) -> None:
+    place = start(out)
+    fill(place)
+    place.finish(place.out)
+    start(out)
+
+
+def test_an_accepted_result_replaces_a_rejected_one_but_not_the_other_way_round(out) -> None:
+    place = start(out)
+    for path in (place.out, place.rejected):
+        path.write_bytes(b"")
+        path.with_suffix(".md").write_bytes(b"")
+    place.finish(place.rejected)
+    assert place.out.exists() and place.rejected.exists()
+    place.finish(place.out)
+    assert place.results() == [place.out, place.out.with_suffix(".md")]
 
 
 # Where nothing can be written

@@ -361,4 +361,5 @@ def test_two_processes_train_as_one_with_the_joint_batch(
         found = torch.load(tmp_path / f"rank-{rank}", weights_only=True)
         assert found["losses"] == pytest.approx([s.loss for s in steps], abs=1e-5)
         for name, value in alone.items():
-            assert torch.allclose(found["trained"][name], value, atol=1e-5), name
+            # Adam divides by the size of a gradient: where that is tiny, rounding shows.
+            assert torch.allclose(found["trained"][name], value, atol=1e-3), name

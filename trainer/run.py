@@ -69,9 +69,9 @@ def train(request: Request, tell: Tell) -> Outcome | None:
             request.workers,
             tell,
         )
-        dataset = stages.prepare(context, request.data)
         tower = load_backbone(planned.frozen.backbone, planned.backbone_file)
         frozen = DetectorModel(planned.frozen, tower).eval().to(device)
+        dataset = stages.prepare(context, request.data)
         material = stages.material(context, frozen, dataset.train)
         before = stages.before(context, frozen, dataset.validation, material.teacher_head)
         torch.manual_seed(config.seed)  # first weights
@@ -85,7 +85,7 @@ def train(request: Request, tell: Tell) -> Outcome | None:
         if group.rank > 0:
             return None
         written, comparison = stages.finish(context, model, dataset, before)
-        context.place.finish()
+        context.place.finish(written)
         return Outcome(written, comparison, [dataset.split_by, *dataset.notes])
     finally:
         group.leave()

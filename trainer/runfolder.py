@@ -33,7 +33,7 @@ class RunFolder:
 
     @property
     def options(self) -> Path:
-        """The options of the run."""
+        """The options of the run; gone when it is done."""
         return self.folder / "options.toml"
 
     @property
@@ -56,9 +56,13 @@ class RunFolder:
         names = [path.with_suffix(s) for path in (self.out, self.rejected) for s in _SUFFIXES]
         return [path for path in names if path.exists()]
 
-    def finish(self) -> None:
-        """Drop what only an unfinished run needs."""
+    def finish(self, written: Path) -> None:
+        """Drop what only an unfinished run needs, and what an accepted result makes obsolete."""
         self.state.unlink(missing_ok=True)
+        self.options.unlink(missing_ok=True)
+        if written == self.out:
+            for suffix in _SUFFIXES:
+                self.rejected.with_suffix(suffix).unlink(missing_ok=True)
 
 
 _SUFFIXES = (".safetensors", ".md", ".toml")
@@ -87,7 +91,7 @@ def claim(out: Path, config: TrainConfig, resume: bool, force: bool) -> RunFolde
         if resume:
             _same_options(place, config)
             return place
-        if place.split.exists() and not force:
+        if place.options.exists() and place.split.exists() and not force:
             raise UsageError(
                 f"an unfinished run is in {place.folder}",
                 "go on with --resume, or start over with --force",

@@ -192,7 +192,15 @@ def _score(context: Context, detector: Detector, samples: Sequence[Sample]) -> N
 
 def fine_tune(context: Context, model: DetectorModel, material: Material, dataset: Dataset) -> None:
     """Stage 2, with its record; every epoch ends with a look at the images held out."""
-    key = f"{context.config.to_toml()}\n{dataset.digest}\n{context.plan.student.backbone.sha256}"
+    base, backbone = context.plan.base, context.plan.student.backbone
+    key = "\n".join(
+        [
+            context.config.to_toml(),
+            dataset.digest,
+            str(backbone.sha256),
+            base.sha256 if base else "",
+        ]
+    )
     journal = Journal(context.place.folder) if context.group.rank == 0 else None
 
     def step_done(step: Step) -> None:
