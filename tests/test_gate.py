@@ -93,7 +93,10 @@ def test_a_better_one_passes_and_a_worse_one_does_not() -> None:
     weak, strong = logits(samples, 1), logits(samples, 3, seed=1)
     assert judge(samples, weak, strong).losses == []
     losses = judge(samples, strong, weak).losses
-    assert [loss.split(" fell")[0] for loss in losses] == ["AUROC", "mean AUROC over generators"]
+    assert [loss.split(" fell")[0] for loss in losses] == [
+        *("AUROC", "mean AUROC over generators"),
+        *("AUROC of generator gan", "AUROC of generator sd"),
+    ]
 
 
 def test_the_loss_is_in_the_words() -> None:
@@ -110,7 +113,7 @@ def test_allowed_is_the_whole_difference_and_no_more() -> None:
     one_off = perfect.copy()
     one_off[10] = -1  # one of ten below every photograph: AUROC 0.9
     assert judge(samples, perfect, one_off, 0.1, (0.5, 0.5)).losses == []
-    assert len(judge(samples, perfect, one_off, 0.0999, (0.5, 0.5)).losses) == 2
+    assert len(judge(samples, perfect, one_off, 0.0999, (0.5, 0.5)).losses) == 3
     flagging = perfect.copy()
     flagging[0] = 0.9  # r_acc 0.9, AUROC still 1
     twice = images(20, sd=20)
@@ -146,7 +149,26 @@ def test_a_gain_on_one_generator_does_not_pay_for_the_mean() -> None:
     after = logits(samples, many=2.5, few=0)
     comparison = judge(samples, before, after)
     assert row(comparison, "all").after.auroc > row(comparison, "all").before.auroc
-    assert len(comparison.losses) == 1 and "mean AUROC over generators" in comparison.losses[0]
+    assert ["mean AUROC over" in loss for loss in comparison.losses] == [True, False]
+
+
+def test_a_gain_on_a_new_generator_does_not_pay_for_an_old_one() -> None:
+    samples = images(100, old=100, new=100)
+    before, after = logits(samples, old=2.4, new=0.5), logits(samples, old=1.4, new=2.8)
+    comparison = judge(samples, before, after)
+    assert len(comparison.losses) == 1 and comparison.losses[0].startswith("AUROC of generator old")
+
+
+@pytest.mark.parametrize("count", [10, 30])
+def test_chance_alone_does_not_make_a_generator_forgotten(count) -> None:
+    """Another detector, as good, on few images of five generators."""
+    rejected = 0
+    for seed in range(100):
+        samples = images(100, **{name: count for name in "abcde"})
+        before, after = logits(samples, 2, seed), logits(samples, 2, seed + 1000)
+        losses = judge(samples, before, after, thresholds=(9.0, 9.0)).losses
+        rejected += any("of generator" in loss for loss in losses)
+    assert rejected <= 35
 
 
 def test_a_generator_with_few_images_is_shown_but_not_weighed() -> None:

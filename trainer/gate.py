@@ -4,6 +4,7 @@ Adapting to new generators is known to make the old ones, and plain photographs,
 detectors are measured on the same held-out images, as they are on disk, and the losses weighed.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -64,8 +65,8 @@ def compare(
     """AUROC of all and of each generator, and r_acc of all photographs and of each source.
 
     `allowed` is the loss that is put up with: of AUROC over all images, of the mean AUROC over the
-    generators, and of the share of photographs not flagged (r_acc). Raises `ValueError` for logits
-    that are not finite.
+    generators, of that of each generator (and there two standard errors more), and of the share of
+    photographs not flagged (r_acc). Raises `ValueError` for logits that are not finite.
     """
     if not np.isfinite([before.logits, after.logits]).all():
         raise ValueError("logits that are not finite cannot be compared")
@@ -124,11 +125,23 @@ def _losses(rows: Sequence[Row], allowed: float, price: float) -> list[str]:
             float(np.mean([row.after.auroc for row in generators])),
             allowed,
         )
+    for row in generators:  # a mean may hide that one of them was forgotten
+        chance = 2 * _uncertainty(row.before)
+        checks[f"AUROC of {row.name}"] = (row.before.auroc, row.after.auroc, allowed + chance)
     return [
         f"{name} fell from {old:.3f} to {new:.3f}"
         for name, (old, new, most) in checks.items()
         if old is not None and new is not None and new < old - most - 1e-9
     ]
+
+
+def _uncertainty(metrics: Metrics) -> float:
+    """Standard error of an AUROC (Hanley and McNeil 1982); between 0 and 0.5."""
+    a = metrics.auroc or 0.0
+    fake, real = metrics.generated, metrics.real
+    spread = a * (1 - a) + (fake - 1) * (a / (2 - a) - a * a)
+    spread += (real - 1) * (2 * a * a / (1 + a) - a * a)
+    return math.sqrt(max(0.0, spread) / (fake * real))
 
 
 def _metrics(
