@@ -85,3 +85,8 @@ def test_where_it_came_from_is_said() -> None:
 def test_a_damaged_card_is_named(facts: dict[str, Any]) -> None:
     with pytest.raises(CheckpointError, match="model card of tiny is damaged"):
         card.render(Checkpoint(tiny_clip.config(), Calibration.none(), TENSORS, facts))
+
+
+def test_a_bar_in_a_name_does_not_break_the_table() -> None:
+    [_, _, row, _] = card._table([{"": "a|b", "n": 1}])
+    assert row == "| a\\|b | 1 |"

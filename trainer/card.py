@@ -131,6 +131,6 @@ def _table(rows: Sequence[Mapping[str, Any]] | None) -> list[str]:
     head = list(rows[0])
     lines = ["| " + " | ".join(head) + " |", "| --- " + "| ---: " * (len(head) - 1) + "|"]
     for row in rows:
-        cells = ("-" if row[key] is None else str(row[key]) for key in head)
+        cells = ("-" if row[key] is None else str(row[key]).replace("|", "\\|") for key in head)
         lines.append("| " + " | ".join(cells) + " |")
     return [*lines, ""]
