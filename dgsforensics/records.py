@@ -1,8 +1,12 @@
 """What crosses from one room to another: frozen records, no behaviour beyond derived values."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 
 class Label(StrEnum):
@@ -28,6 +32,46 @@ class Verdict(StrEnum):
     NOT_FLAGGED = "not_flagged"
 
 
+class Judgement(StrEnum):
+    """What a reviewer says an image is."""
+
+    AI = "ai"
+    REAL = "real"
+    UNSURE = "unsure"
+    UNFIT = "unfit"
+    """Not an image to judge: a drawing, a document, a screenshot."""
+
+
+class Action(StrEnum):
+    """What a reviewer did to write a decision down."""
+
+    LABEL = "label"
+    NOTE = "note"
+    UNDO = "undo"
+    REDO = "redo"
+
+
+class Mark(StrEnum):
+    """Kinds of claims that a file makes about itself and that a list has room for."""
+
+    C2PA = "c2pa"
+    SOURCE_TYPE = "source type"
+    GENERATOR = "generator"
+    CAMERA = "camera"
+    SOFTWARE = "software"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One thing that a file claims about itself; a claim, never part of a score."""
+
+    mark: Mark | None
+    origin: str
+    """Where in the file: EXIF, XMP, PNG text, C2PA, ..."""
+    name: str
+    value: str
+
+
 @dataclass(frozen=True, slots=True)
 class FileFacts:
     """What is known of a file's bytes; None where it was not reached."""
@@ -44,6 +88,16 @@ class FileFacts:
     """Pixels, after the EXIF rotation."""
     frames: int | None = None
     """Pictures in the file; the first one is scored. At most `images.MAX_FRAMES` are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a reviewer sorts images by, beside the score."""
+
+    fingerprint: int
+    """`groups.fingerprint` of the picture."""
+    evidence: tuple[Evidence, ...]
+    """What the file claims about itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +119,8 @@ class Prediction:
     """True when the score comes from an earlier scan in the case file."""
     reason: str | None = None
     """What limits the score, e.g. that only the first of several frames was read."""
+    traits: Traits | None = None
+    """None where nobody looked, as for a cached score."""
 
     @property
     def status(self) -> Status:
@@ -94,6 +150,44 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """The score that a reviewer saw when deciding."""
+
+    model: str
+    model_sha256: str
+    logit: float
+    probability: float
+    threshold: float
+    """The probability from which an image was flagged."""
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One entry of the log: from here on, this reviewer's label and note for this image."""
+
+    id: int
+    """Counts from 1 through the whole log."""
+    time: str
+    """ISO 8601, UTC."""
+    reviewer: str
+    step: int
+    """The id of the first entry of what one keypress or command wrote."""
+    action: Action
+    path: Path
+    """Where the image lay when it was judged."""
+    sha256: str
+    """Of the image: the label belongs to the content, wherever it lies."""
+    judgement: Judgement | None
+    """None: no label, or no longer."""
+    note: str
+    shown: Shown | None
+    """None for an image without a score."""
+    hash: str
+    """Digest over this entry and the hash of the one before."""
+
+
+@dataclass(frozen=True, slots=True)
 class ScanSummary:
     """Counts over one scan."""
 
@@ -120,3 +214,63 @@ class ScanSummary:
     def total(self) -> int:
         """All files."""
         return self.scored + self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSettings:
+    """What decides the scores of a scan, and what a report must state."""
+
+    tool_version: str
+    model: str
+    model_sha256: str
+    preprocessing: str
+    """Opaque: a score is used again only under an equal key."""
+    threshold: float
+    """The probability in [0, 1] from which an image is flagged."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Anything else worth keeping, as JSON allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanInfo:
+    """A scan as stored."""
+
+    id: int
+    started: datetime
+    finished: datetime | None
+    """None while it runs, and for good if it was interrupted."""
+    settings: ScanSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A `Traits` whose evidence is read when asked for: most of 50,000 rows are never looked at."""
+
+    fingerprint: int
+    claims: str
+    """The evidence as stored."""
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """As `Traits.evidence`."""
+        return tuple(
+            Evidence(mark and Mark(mark), origin, name, value)
+            for mark, origin, name, value in json.loads(self.claims)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One file of a scan as stored."""
+
+    path: Path
+    """Absolute."""
+    facts: FileFacts
+    status: Status
+    reason: str | None
+    logit: float | None
+    """None unless `status` is `scored`."""
+    cached: bool
+    scan_id: int
+    traits: Stored | None
+    """None where nobody looked."""

@@ -1,29 +1,26 @@
-"""One `dgsf scan`, from the request to the exit code: paths, detector, case file, report."""
+"""Scoring files into a case: what was asked for, prepared once, then scored row by row.
 
-import io
+`listing` shows the rows as they come, `dgsf review` lets a person judge them meanwhile.
+"""
+
 import logging
-import os
-import signal
 import sys
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TextIO
 
 import PIL.Image
 
-from dgsforensics import progress, report, store
+from dgsforensics import cases, report, store
 from dgsforensics.detector import Detector
-from dgsforensics.errors import ExitCode, UsageError
-from dgsforensics.files import Limits
+from dgsforensics.errors import UsageError
+from dgsforensics.files import DEFAULT_LIMITS, Limits
 from dgsforensics.folders import find_files, read_list
-from dgsforensics.records import Failure, Prediction, ScanSummary, Verdict
+from dgsforensics.records import Failure, Prediction, ScanSettings
 
 logger = logging.getLogger(__name__)
 
@@ -33,36 +30,83 @@ class Request:
     """What the command line asked for; the fields are its options."""
 
     paths: list[Path]
-    files_from: str | None
-    model: str | None
-    backbone_weights: Path | None
-    device: str
-    batch: int | None
-    workers: int | None
-    threshold: float | None
-    fpr: float | None
-    format: str | None
-    output: Path | None
+    files_from: str | None = None
+    model: str | None = None
+    backbone_weights: Path | None = None
+    device: str = "auto"
+    batch: int | None = None
+    workers: int | None = None
+    threshold: float | None = None
+    fpr: float | None = None
+    case: Path | None = None
+    use_cache: bool = True
+    exclude: list[str] = field(default_factory=list)
+    follow_symlinks: bool = False
+    limits: Limits = DEFAULT_LIMITS
+
+
+@dataclass(frozen=True)
+class Job:
+    """A scan that can begin: files found, detector loaded."""
+
+    request: Request
+    found: list[Path | Failure]
+    detector: Detector
+    info: report.RunInfo
     case: Path | None
-    use_cache: bool
-    exclude: list[str]
-    follow_symlinks: bool
-    limits: Limits
-    settings: list[str]
-    """Options that come from a settings file."""
-    quiet: bool
+
+    @contextmanager
+    def begun(self) -> Iterator[Iterator[list[Prediction | Failure]]]:
+        """Open the case and score the files, in order, in lists that are already in the case."""
+        with store.Case.open(self.case) if self.case is not None else nullcontext() as case:
+            yield self._scores(None if case is None else case.begin_scan(self._settings()))
+
+    def _scores(self, scan: store.Scan | None) -> Iterator[list[Prediction | Failure]]:
+        request = self.request
+        for rows in self.detector.scan_batches(
+            self.found,
+            batch=request.batch,
+            workers=request.workers,
+            limits=request.limits,
+            known=scan.known if scan is not None and request.use_cache else None,
+        ):
+            if scan is not None:
+                scan.record(rows)
+            yield rows
+        if scan is not None:
+            scan.finish()
+
+    def _settings(self) -> ScanSettings:
+        info, calibration = self.info, self.detector.calibration
+        return ScanSettings(
+            tool_version=info.tool_version,
+            model=info.model,
+            model_sha256=info.model_sha256,
+            preprocessing=info.preprocessing,
+            threshold=info.threshold,
+            options={
+                "device": info.device,
+                "batch": info.batch,
+                "limits": asdict(self.request.limits),
+                "exclude": self.request.exclude,
+                # What a stored logit means, for those who read the case without the detector.
+                "temperature": calibration.temperature,
+                "intercept": calibration.intercept,
+                "thresholds": asdict(self.detector.thresholds),
+            },
+        )
 
 
-def run(request: Request) -> ExitCode:
-    """Scan, record and report; raises `DgsError` for what stops the whole scan."""
+def prepare(request: Request) -> Job | None:
+    """Find the files and load the detector; None when the list of files is empty.
+
+    Raises `DgsError` for what stops the whole scan.
+    """
     paths = [path for path in request.paths if path != Path("-")]
     files_from = "-" if len(paths) < len(request.paths) else request.files_from
     paths += _listed(files_from)
-    format_name = _format(request)
     if not paths:
-        if not request.quiet:
-            progress.notice("the list of files to scan is empty")
-        return ExitCode.CLEAN
+        return None
     started = time.monotonic()
     found = list(
         find_files(paths, exclude=request.exclude, follow_symlinks=request.follow_symlinks)
@@ -70,107 +114,16 @@ def run(request: Request) -> ExitCode:
     logger.info("found %d files in %.1f s", len(found), time.monotonic() - started)
     # `images` has limits of its own; Pillow's would call a large TIFF or WebP damaged.
     PIL.Image.MAX_IMAGE_PIXELS = None
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8 whatever the locale
     started = time.monotonic()
     detector = Detector.load(request.model, request.device, request.backbone_weights)
     logger.info("loaded %s in %.1f s", detector.config.name, time.monotonic() - started)
     detector.thresholds = detector.calibration.thresholds(
         fpr=request.fpr, probability=request.threshold
     )
-    case_path = request.case
-    if case_path is None and request.use_cache:
-        case_path = store.default_case_path(paths)
-    info = _run_info(request, detector, case_path)
-
-    if not request.quiet:
-        progress.header(info, len(found), request.settings)
-    counts: Counter[str] = Counter()
-    started, interrupted = time.monotonic(), False
-    with ExitStack() as stack:
-        scan = None
-        if case_path is not None:
-            case = stack.enter_context(store.Case.open(case_path))
-            scan = case.begin_scan(_scan_settings(request, info))
-        stopped = stack.enter_context(_remembered_interrupt())
-        # The bar first: while it is drawn, standard output is what it says it is.
-        bar = stack.enter_context(progress.bar(len(found), request.quiet))
-        output = stack.enter_context(_output(request.output))
-        writer = _writer(format_name, output.stream, info, to_file=request.output is not None)
-        batches = detector.scan_batches(
-            found,
-            batch=request.batch,
-            workers=request.workers,
-            limits=request.limits,
-            known=scan.known if scan is not None and request.use_cache else None,
-        )
-        try:
-            for rows in batches:
-                if stopped.is_set():
-                    raise KeyboardInterrupt
-                if scan is not None:
-                    scan.record(rows)  # kept before it is shown
-                for row in rows:
-                    _write(writer.row, row)
-                    _count(counts, row)
-                bar.advance(len(rows), counts[Verdict.FLAGGED])
-            if scan is not None:
-                scan.finish()
-        except KeyboardInterrupt:
-            interrupted = True
-        summary = ScanSummary(**counts, seconds=time.monotonic() - started)
-        _write(writer.end, summary, interrupted)
-        output.whole = not interrupted
-    if not request.quiet:
-        progress.summary(summary, interrupted)
-    return _exit_code(summary, interrupted)
-
-
-@contextmanager
-def _remembered_interrupt() -> Iterator[threading.Event]:
-    """Ctrl-C as ever, and an event that stays set: Python drops the exception when it happens to
-    surface in a destructor or a weak reference's callback, and the scan would run on."""
-    event = threading.Event()
-
-    def interrupt(signum: int, frame: object) -> None:
-        event.set()
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _write(write: Callable[..., None], *arguments: object) -> None:
-    try:
-        write(*arguments)
-    except BrokenPipeError:
-        raise  # a reader that has seen enough
-    except OSError as error:
-        raise UsageError(
-            f"cannot write the results: {error.strerror}", "what was scored is kept; scan again"
-        ) from error
-
-
-def _exit_code(summary: ScanSummary, interrupted: bool) -> ExitCode:
-    if interrupted:
-        return ExitCode.INTERRUPTED
-    if summary.flagged:
-        return ExitCode.FLAGGED
-    return ExitCode.ERROR if summary.failed else ExitCode.CLEAN
-
-
-def _count(counts: Counter[str], row: Prediction | Failure) -> None:
-    if isinstance(row, Failure):
-        counts[row.status] += 1
-    else:
-        counts[row.verdict] += 1
-        counts["cached"] += row.cached
+    case = request.case
+    if case is None and request.use_cache:
+        case = cases.default_path(paths)
+    return Job(request, found, detector, _run_info(request, detector, case), case)
 
 
 def _listed(files_from: str | None) -> list[Path]:
@@ -187,66 +140,6 @@ def _listed(files_from: str | None) -> list[Path]:
         raise UsageError(f"--files-from: cannot read {files_from}: {error.strerror}") from error
 
 
-def _format(request: Request) -> str:
-    if request.format is not None:
-        return request.format
-    if request.output is None:
-        return "table"
-    suffix = request.output.suffix.lower().lstrip(".")
-    if suffix == "txt":
-        return "table"
-    if suffix not in report.WRITERS:
-        raise UsageError(
-            f"--output: no format goes by the suffix of {request.output.name}",
-            "use .json, .jsonl, .csv or .txt, or say --json, --jsonl or --csv",
-        )
-    return suffix
-
-
-@dataclass
-class _Output:
-    stream: TextIO
-    whole: bool = False
-    """Set when all results are written."""
-
-
-@contextmanager
-def _output(path: Path | None) -> Iterator[_Output]:
-    """Standard output, or a file that takes its name once it is whole.
-
-    An interrupted scan leaves `<name>.part`, and what had the name before stays. Pipes and devices
-    are written to as they are, links are followed.
-    """
-    if path is None:
-        yield _Output(sys.stdout)
-        return
-    target = Path(os.path.realpath(path))
-    direct = target.exists() and not target.is_file()
-    partial = target if direct else target.with_name(target.name + ".part")
-    try:
-        stream = partial.open("w", encoding="utf-8", newline="")
-    except OSError as error:
-        raise UsageError(f"--output: cannot write {path}: {error.strerror}") from error
-    output = _Output(stream)
-    try:
-        yield output
-    finally:
-        try:
-            stream.close()
-        except OSError as error:  # a full disk shows only now, or once more
-            raise UsageError(f"--output: cannot write {path}: {error.strerror}") from error
-        if not direct and output.whole:
-            os.replace(partial, target)
-        elif not direct:
-            progress.notice(f"the results so far are in {report.printable(partial)}")
-
-
-def _writer(name: str, stream: TextIO, info: report.RunInfo, to_file: bool) -> report.Writer:
-    if name == "table" and to_file:  # FORCE_COLOR is not meant for files
-        return report.Table(stream, info, coloured=False)
-    return report.WRITERS[name](stream, info)
-
-
 def _run_info(request: Request, detector: Detector, case: Path | None) -> report.RunInfo:
     probability = detector.calibration.probability
     return report.RunInfo(
@@ -261,21 +154,4 @@ def _run_info(request: Request, detector: Detector, case: Path | None) -> report
         batch=detector.batch_size(request.batch),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         case=None if case is None else str(case),
-    )
-
-
-def _scan_settings(request: Request, info: report.RunInfo) -> store.ScanSettings:
-    return store.ScanSettings(
-        tool_version=info.tool_version,
-        model=info.model,
-        model_sha256=info.model_sha256,
-        preprocessing=info.preprocessing,
-        threshold=info.threshold,
-        options={
-            "device": info.device,
-            "batch": info.batch,
-            "threshold_origin": info.threshold_origin,
-            "limits": asdict(request.limits),
-            "exclude": request.exclude,
-        },
     )

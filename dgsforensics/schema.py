@@ -43,7 +43,23 @@ _SCHEMA_1 = (
     "CREATE INDEX location_of_image ON location (sha256, scan_id)",
     "CREATE INDEX location_of_scan ON location (scan_id, position)",
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1,)
+_SCHEMA_2 = (
+    # Of an image: the difference hash as a signed number, and what the file claims about itself
+    # as a JSON list of [mark, origin, name, value]; null where nobody has looked.
+    "ALTER TABLE image ADD COLUMN fingerprint INTEGER",
+    "ALTER TABLE image ADD COLUMN evidence TEXT",
+    # The log of what reviewers decided. `hash` covers the entry and the hash before it.
+    """CREATE TABLE decision (
+        id INTEGER PRIMARY KEY, time TEXT NOT NULL, reviewer TEXT NOT NULL, step INTEGER NOT NULL,
+        action TEXT NOT NULL, path BLOB NOT NULL, sha256 TEXT NOT NULL, judgement TEXT,
+        note TEXT NOT NULL, model TEXT, model_sha256 TEXT, logit REAL, probability REAL,
+        threshold REAL, verdict TEXT, hash TEXT NOT NULL)""",
+    """CREATE TRIGGER decisions_stay BEFORE UPDATE ON decision
+        BEGIN SELECT raise(ABORT, 'the log of decisions is only ever added to'); END""",
+    """CREATE TRIGGER decisions_are_kept BEFORE DELETE ON decision
+        BEGIN SELECT raise(ABORT, 'the log of decisions is only ever added to'); END""",
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1, _SCHEMA_2)
 """The statements that lead from schema version n to n + 1; append, never edit."""
 
 _OTHER_FILE = "name another case file, or move this one away"

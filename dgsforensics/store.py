@@ -10,38 +10,47 @@ A batch that `Scan.record` returned from survives the death of the process (WAL 
 synchronous=NORMAL; after a power cut the last batches may be missing, the file is whole).
 """
 
-import hashlib
 import json
 import logging
 import os
-import re
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-import platformdirs
-
-from dgsforensics.errors import UsageError
-from dgsforensics.records import Failure, FileFacts, Known, Prediction, Status
+from dgsforensics.records import (
+    Failure,
+    FileFacts,
+    Known,
+    Prediction,
+    Row,
+    ScanInfo,
+    ScanSettings,
+    Status,
+    Stored,
+)
 from dgsforensics.schema import connect, explained, immediate
 
 log = logging.getLogger(__name__)
 
 _PAGE = 1000
 """Rows read at a time by `Case.rows`: no lock and no read transaction outlives a page."""
+_NO_LIMIT = 2**62
+"""Above every id."""
 _RENAME_CANDIDATES = 64
 """Earlier places looked at for one new path; without it 50,000 copies of one image cost n² stats.
 When a vanished place is not among them its row just stays behind with its old scan."""
 
-_ADD_IMAGE = """INSERT INTO image VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (sha256) DO UPDATE SET
+_ADD_IMAGE = """INSERT INTO image VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (sha256) DO UPDATE SET
     size = coalesce(excluded.size, size), format = coalesce(excluded.format, format),
     width = coalesce(excluded.width, width), height = coalesce(excluded.height, height),
-    frames = coalesce(excluded.frames, frames)"""
+    frames = coalesce(excluded.frames, frames),
+    fingerprint = coalesce(excluded.fingerprint, fingerprint),
+    evidence = coalesce(excluded.evidence, evidence)"""
 # Of two scans that run at once the later one wins, here and in `Scan._locate`.
 _ADD_PREDICTION = """INSERT INTO prediction VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (sha256, model_sha256, preprocessing) DO UPDATE SET
@@ -52,73 +61,14 @@ _KNOWN = """SELECT i.sha256, i.size, i.format, i.width, i.height, i.frames, p.lo
     WHERE p.sha256 = ? AND p.model_sha256 = ? AND p.preprocessing = ? AND p.scan_id < ?"""
 _ROWS = f"""SELECT l.sha256, coalesce(i.size, l.size), coalesce(i.format, l.format), i.width,
     i.height, i.frames, l.path, l.status, coalesce(l.reason, p.note), p.logit,
-    coalesce(p.scan_id < l.scan_id, 0), l.position
+    coalesce(p.scan_id < l.scan_id, 0), i.fingerprint, i.evidence, l.scan_id, l.position
     FROM location l JOIN scan s ON s.id = l.scan_id LEFT JOIN image i ON i.sha256 = l.sha256
     LEFT JOIN prediction p ON l.status = '{Status.SCORED}' AND p.sha256 = l.sha256
         AND p.model_sha256 = s.model_sha256 AND p.preprocessing = s.preprocessing
-    WHERE l.scan_id = ? AND l.position > ? ORDER BY l.position LIMIT {_PAGE}"""
-
-
-@dataclass(frozen=True, slots=True)
-class ScanSettings:
-    """What decides the scores of a scan, and what a report must state."""
-
-    tool_version: str
-    model: str
-    model_sha256: str
-    preprocessing: str
-    """Opaque: a score is used again only under an equal key."""
-    threshold: float
-    """The probability in [0, 1] from which an image is flagged."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Anything else worth keeping, as JSON allows."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScanInfo:
-    """A scan as stored."""
-
-    id: int
-    started: datetime
-    finished: datetime | None
-    """None while it runs, and for good if it was interrupted."""
-    settings: ScanSettings
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One file of a scan as stored."""
-
-    path: Path
-    """Absolute."""
-    facts: FileFacts
-    status: Status
-    reason: str | None
-    logit: float | None
-    """None unless `status` is `scored`."""
-    cached: bool
-
-
-def default_case_path(paths: Sequence[Path]) -> Path:
-    """Where the case file of these scan arguments lives, in the user's data folder.
-
-    The root is the deepest folder that holds all of them; a file counts as its own folder.
-    Raises `UsageError` without paths and for paths that share no folder (two drives).
-    """
-    if not paths:
-        raise UsageError("there is nothing to scan", "name a folder or some images")
-    places = [os.path.abspath(path) for path in paths]
-    try:
-        root = os.path.commonpath(
-            [place if os.path.isdir(place) else os.path.dirname(place) for place in places]
-        )
-    except ValueError as error:
-        raise UsageError(
-            "the paths are on different drives", "scan each drive by itself, or name a case file"
-        ) from error
-    slug = re.sub(r"\W+", "-", os.path.basename(root).lower()).strip("-")[:40] or "case"
-    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
-    return platformdirs.user_data_path("dgsforensics") / "cases" / f"{slug}-{digest}.sqlite3"
+    WHERE (l.scan_id, l.position) > (?, ?) AND l.scan_id <= ?
+    ORDER BY l.scan_id, l.position LIMIT {_PAGE}"""
+_SCANS = """SELECT id, started, finished, settings, tool_version, model, model_sha256,
+    preprocessing, threshold FROM scan"""
 
 
 class Case:
@@ -149,8 +99,8 @@ class Case:
 
     def begin_scan(self, settings: ScanSettings) -> "Scan":
         """Start a scan; it counts as interrupted until `Scan.finish`."""
-        tool, model = _text(settings.tool_version), _text(settings.model)
-        key = _text(settings.model_sha256), _text(settings.preprocessing)
+        tool, model = as_text(settings.tool_version), as_text(settings.model)
+        key = as_text(settings.model_sha256), as_text(settings.preprocessing)
         options = json.dumps(dict(settings.options), sort_keys=True)
         with self._transaction() as db:
             cursor = db.execute(
@@ -162,21 +112,14 @@ class Case:
 
     def last_scan(self) -> ScanInfo | None:
         """The scan begun last, finished or not; None in a new case file."""
-        with self._reading() as db:
-            row = db.execute(
-                "SELECT id, started, finished, settings, tool_version, model, model_sha256,"
-                " preprocessing, threshold FROM scan ORDER BY id DESC LIMIT 1"
-            ).fetchone()
-        if row is None:
-            return None
-        scan_id, started, finished, options, *decisive = row
-        decisive.append(json.loads(options))
-        return ScanInfo(
-            id=scan_id,
-            started=datetime.fromisoformat(started),
-            finished=None if finished is None else datetime.fromisoformat(finished),
-            settings=ScanSettings(*decisive),
-        )
+        with self.reading() as db:
+            row = db.execute(f"{_SCANS} ORDER BY id DESC LIMIT 1").fetchone()
+        return None if row is None else _info(row)
+
+    def scans(self) -> list[ScanInfo]:
+        """All scans, the first one first."""
+        with self.reading() as db:
+            return [_info(row) for row in db.execute(f"{_SCANS} ORDER BY id").fetchall()]
 
     def rows(self, scan_id: int | None = None) -> Iterator[Row]:
         """The files of a scan in the order they were recorded; by default of the last scan.
@@ -188,25 +131,51 @@ class Case:
             if last is None:
                 return
             scan_id = last.id
-        after = -1
+        yield from self._rows(scan_id, scan_id)
+
+    def current(self) -> Iterator[Row]:
+        """What is to be reviewed: all files seen since the last scan that ran to its end began.
+
+        An interrupted scan so adds to the one before it and takes nothing away.
+        """
+        whole = [scan.id for scan in self.scans() if scan.finished is not None]
+        return self._rows(max(whole, default=0), _NO_LIMIT)
+
+    def _rows(self, first: int, last: int) -> Iterator[Row]:
+        """The files of the scans `first` to `last`."""
+        after = (first, -1)
         while True:
-            with self._reading() as db:
-                page = db.execute(_ROWS, (scan_id, after)).fetchall()
+            with self.reading() as db:
+                page = db.execute(_ROWS, (*after, last)).fetchall()
             if not page:
                 return
-            for *facts, path, status, reason, logit, cached, after in page:  # noqa: B007
-                where = Path(os.fsdecode(path))
-                known = FileFacts(*facts)
-                yield Row(where, known, Status(status), reason, logit, bool(cached))
+            for *facts, path, status, reason, logit, cached, mark, claims, scan_id, _ in page:
+                place, seen = Path(os.fsdecode(path)), FileFacts(*facts)
+                traits = None if claims is None else Stored(mark % 2**64, claims)
+                row = (place, seen, Status(status), reason, logit, bool(cached), scan_id, traits)
+                yield Row(*row)
+            after = page[-1][-2:]
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for queries of the modules that build on this one."""
         with self._lock, explained(self.path):
             yield self._db
 
     @contextmanager
+    def durable(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that a power cut does not take back once it has ended."""
+        with self.reading() as db:
+            db.execute("PRAGMA synchronous = FULL")
+            try:
+                with immediate(db):
+                    yield db
+            finally:
+                db.execute("PRAGMA synchronous = NORMAL")
+
+    @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._reading() as db, immediate(db):
+        with self.reading() as db, immediate(db):
             yield db
 
 
@@ -217,8 +186,8 @@ class Scan:
         """Use `Case.begin_scan`."""
         self.id = scan_id
         self._case = case
-        self._model_sha256 = _text(settings.model_sha256)
-        self._preprocessing = _text(settings.preprocessing)
+        self._model_sha256 = as_text(settings.model_sha256)
+        self._preprocessing = as_text(settings.preprocessing)
         self._position = 0
 
     def known(self, sha256: str) -> Known | None:
@@ -228,7 +197,7 @@ class Scan:
         of two equal files is `cached` must not depend on how far the writer has got.
         """
         key = (sha256, self._model_sha256, self._preprocessing, self.id)
-        with self._case._reading() as db:
+        with self._case.reading() as db:
             row = db.execute(_KNOWN, key).fetchone()
         return None if row is None else Known(FileFacts(*row[:6]), row[6], row[7])
 
@@ -243,7 +212,7 @@ class Scan:
             if isinstance(row, Prediction):
                 if row.facts.sha256 is None:
                     raise ValueError(f"{row.path}: a prediction needs the sha256 of its file")
-                if _text(row.model_sha256) != self._model_sha256:
+                if as_text(row.model_sha256) != self._model_sha256:
                     raise ValueError(f"{row.path}: scored by another model than this scan's")
         with self._case._transaction() as db:
             for position, row in enumerate(batch, start=self._position):
@@ -259,10 +228,10 @@ class Scan:
         facts, sha256 = row.facts, row.facts.sha256
         cached = isinstance(row, Prediction) and row.cached
         if sha256 is not None and not cached:
-            size = (facts.width, facts.height)
-            db.execute(_ADD_IMAGE, (sha256, facts.size, facts.format, *size, facts.frames))
+            known = (sha256, facts.size, facts.format, facts.width, facts.height, facts.frames)
+            db.execute(_ADD_IMAGE, (*known, *_traits(row)))
         if isinstance(row, Prediction) and not cached:
-            note = None if row.reason is None else _text(row.reason)
+            note = None if row.reason is None else as_text(row.reason)
             key = (sha256, self._model_sha256, self._preprocessing)
             db.execute(_ADD_PREDICTION, (*key, row.logit, note, self.id))
         self._locate(db, row, position)
@@ -281,7 +250,7 @@ class Scan:
             gone = next((place for (place,) in earlier if _is_gone(place)), None)
             if gone is not None:
                 db.execute("DELETE FROM location WHERE path = ?", (gone,))
-        reason = _text(row.reason) if isinstance(row, Failure) else None  # else in `prediction`
+        reason = as_text(row.reason) if isinstance(row, Failure) else None  # else in `prediction`
         place = (path, sha256, row.facts.size, row.facts.format)
         db.execute(
             "INSERT OR REPLACE INTO location VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -289,12 +258,33 @@ class Scan:
         )
 
 
+def _info(row: tuple[Any, ...]) -> ScanInfo:
+    scan_id, started, finished, options, *decisive = row
+    decisive.append(json.loads(options))
+    return ScanInfo(
+        id=scan_id,
+        started=datetime.fromisoformat(started),
+        finished=None if finished is None else datetime.fromisoformat(finished),
+        settings=ScanSettings(*decisive),
+    )
+
+
+def _traits(row: Prediction | Failure) -> tuple[int | None, str | None]:
+    """Fingerprint and evidence as columns; SQLite's integers are signed."""
+    traits = row.traits if isinstance(row, Prediction) else None
+    if traits is None:
+        return None, None
+    number = traits.fingerprint
+    claims = [(piece.mark, piece.origin, piece.name, piece.value) for piece in traits.evidence]
+    return number - 2**64 if number >= 2**63 else number, json.dumps(claims)
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _text(value: str) -> str:
-    # Names that are not UTF-8 reach messages as lone surrogates, which SQLite text cannot hold.
+def as_text(value: str) -> str:
+    """Text as SQLite can hold it: names that are not UTF-8 reach messages as lone surrogates."""
     return value.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -19,8 +19,10 @@ LAYERS = {
     "config": 1,
     "devices": 1,
     "files": 1,
+    "groups": 1,
     "patches": 1,
     "schema": 1,
+    "cases": 1,
     "settings": 1,
     "window": 1,
     "folders": 2,
@@ -34,16 +36,17 @@ LAYERS = {
     "store": 4,
     "text": 4,
     "catalogue": 5,
+    "decisions": 5,
     "detector": 5,
     "evaluation": 5,
     "progress": 5,
     "reference": 5,
     "scanning": 6,
+    "listing": 7,
     "trainer": 6,
     "trainer.card": 6,
     "trainer.degrade": 6,
     "trainer.distributed": 6,
-    "trainer.groups": 6,
     "trainer.interrupts": 6,
     "trainer.journal": 6,
     "trainer.semantics": 6,
@@ -98,7 +101,8 @@ THIRD_PARTY = {
     "reference": {"safetensors", "torch"},
     "report": {"rich"},
     "settings": {"platformdirs"},
-    "store": {"platformdirs"},
+    "cases": {"platformdirs"},
+    "groups": {"PIL", "numpy"},
     "scanning": {"PIL"},
     "text": {"numpy", "open_clip", "safetensors", "torch"},
     "window": {"numpy", "threadpoolctl"},
@@ -112,7 +116,6 @@ THIRD_PARTY = {
     "trainer.export": {"torch"},
     "trainer.features": {"PIL", "numpy", "torch"},
     "trainer.gate": {"numpy"},
-    "trainer.groups": {"PIL", "numpy"},
     "trainer.journal": {"torch"},
     "trainer.plan": {"torch"},
     "trainer.run": {"platformdirs", "torch"},
@@ -136,8 +139,8 @@ DISTRIBUTIONS = {
 """Where the name to install is not the name to import."""
 WITHOUT_TORCH = {name for name in LAYERS if not name.startswith("trainer")} - {
     *("backbone", "catalogue", "checkpoint", "detector", "devices", "lora", "model", "reference"),
-    *("scanning", "text"),
-} | {"trainer", "trainer.captions", "trainer.degrade", "trainer.groups", "trainer.splits"}
+    *("listing", "scanning", "text"),
+} | {"trainer", "trainer.captions", "trainer.degrade", "trainer.splits"}
 """These load neither torch nor open_clip, not even by what they import."""
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "core", "manager", "misc"}
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from conftest import encode, photo
-from dgsforensics.trainer.groups import BITS, PLAIN, fingerprint, group
+from dgsforensics.groups import BITS, PLAIN, fingerprint, group
 
 CHEQUER = int("10" * 32, 2)
 

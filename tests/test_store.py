@@ -17,9 +17,19 @@ from pathlib import Path
 import pytest
 
 from dgsforensics import schema, store
-from dgsforensics.errors import CaseError, UsageError
-from dgsforensics.records import Failure, FileFacts, Prediction, Status, Verdict
-from dgsforensics.store import Case, ScanSettings, default_case_path
+from dgsforensics.errors import CaseError
+from dgsforensics.records import (
+    Evidence,
+    Failure,
+    FileFacts,
+    Mark,
+    Prediction,
+    ScanSettings,
+    Status,
+    Traits,
+    Verdict,
+)
+from dgsforensics.store import Case
 
 REPO = Path(__file__).resolve().parents[1]
 SETTINGS = ScanSettings("0.1.0", "tiny", "m" * 64, "clip224/1", 0.9, {"fpr": 0.01, "x": ["y"]})
@@ -270,8 +280,8 @@ def test_equal_files_of_one_scan_all_keep_their_row(case_path: Path, tmp_path: P
 WRITE = """
 import sys
 from pathlib import Path
-from dgsforensics.records import FileFacts, Prediction, Verdict
-from dgsforensics.store import Case, ScanSettings
+from dgsforensics.records import FileFacts, Prediction, ScanSettings, Verdict
+from dgsforensics.store import Case
 
 case, name, batches = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 print("ready", flush=True)
@@ -580,37 +590,65 @@ def test_an_older_case_is_migrated_and_then_too_new_for_an_older_program(
             assert len(list(case.rows())) == 1
             assert case._db.execute("SELECT * FROM review").fetchall() == [(sha("a"), "real")]
         with Case.open(tmp_path / "new.sqlite3") as case:
-            assert case._db.execute("PRAGMA user_version").fetchone() == (2,)
+            assert case._db.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
     before = case_path.read_bytes()
     with pytest.raises(CaseError, match="newer"), Case.open(case_path):
         pass
     assert case_path.read_bytes() == before
 
 
-# Where the case of a root lives
+def test_a_case_of_the_first_schema_keeps_its_rows(
+    case_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        with closing(schema.connect(case_path)) as db:
+            db.execute("INSERT INTO image VALUES (?, 3, 'PNG', 4, 5, 1)", (sha("a"),))
+            db.execute(
+                "INSERT INTO scan VALUES (1, '2026-01-01T00:00:00+00:00', NULL, '0', 'm', 'd', 'p',"
+                " 0.9, '{}')"
+            )
+            db.execute(
+                "INSERT INTO location VALUES (x'2f61', ?, 3, 'PNG', 'scored', NULL, 1, 0)",
+                (sha("a"),),
+            )
+    with Case.open(case_path) as case:
+        [row] = case.rows()
+        assert (row.path, row.facts.width, row.traits) == (Path("/a"), 4, None)
 
 
-def test_default_case_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    folder = tmp_path / "My Photos (2024)"
-    (folder / "sub").mkdir(parents=True)
-    image = folder / "a.jpg"
-    image.touch()
-    (folder / "sub" / "b.jpg").touch()
-    found = default_case_path([folder])
-    digest = hashlib.sha256(bytes(folder)).hexdigest()[:12]
-    assert found.name == f"my-photos-2024-{digest}.sqlite3"
-    if sys.platform == "linux":
-        assert found.parent == tmp_path / "data" / "dgsforensics" / "cases"
-    assert not found.parent.exists()
-    assert default_case_path([image]) == found
-    assert default_case_path([image, folder / "sub" / "b.jpg"]) == found
-    assert default_case_path([folder / "sub"]) != found
-    monkeypatch.chdir(folder)
-    assert default_case_path([Path(".")]) == found
-    assert default_case_path([Path("sub/../")]) == found
-    odd = default_case_path([Path(os.fsdecode(b"/nowhere/\xff/a.jpg"))])
-    assert odd.name.startswith("case-") and odd.name.isascii()
-    assert default_case_path([Path("/")]).name.startswith("case-")
-    with pytest.raises(UsageError):
-        default_case_path([])
+# What is reviewed
+
+
+def test_traits_are_kept_until_somebody_looks_again(case_path: Path, tmp_path: Path) -> None:
+    claims = (Evidence(Mark.CAMERA, "EXIF", "camera", "A \u20ac"), Evidence(None, "XMP", "x", "y"))
+    for fingerprint in (0, 2**63 - 1, 2**63, 2**64 - 1):
+        first = replace(
+            scored(tmp_path / "a", f"a{fingerprint}"), traits=Traits(fingerprint, claims)
+        )
+        with Case.open(case_path) as case:
+            case.begin_scan(SETTINGS).record([first])
+            case.begin_scan(SETTINGS).record([replace(first, traits=None)])
+            [row] = case.rows()
+        assert row.traits is not None
+        assert (row.traits.fingerprint, row.traits.evidence) == (fingerprint, claims)
+
+
+def test_an_interrupted_scan_takes_nothing_away_from_what_is_reviewed(
+    case_path: Path, tmp_path: Path
+) -> None:
+    a, b, c = (scored(tmp_path / name, name) for name in "abc")
+    with Case.open(case_path) as case:
+        assert list(case.current()) == []
+        old = case.begin_scan(SETTINGS)
+        old.record([a, b, c])
+        assert [row.path.name for row in case.current()] == ["a", "b", "c"]  # none ended yet
+        whole = case.begin_scan(SETTINGS)
+        whole.record([b, a])
+        whole.finish()
+        assert [row.path.name for row in case.current()] == ["b", "a"]
+        case.begin_scan(SETTINGS).record([a])
+        assert [row.path.name for row in case.current()] == ["b", "a"]
+        assert [row.scan_id for row in case.current()] == [2, 3]
+        assert [row.path.name for row in case.rows()] == ["a"]
+        assert [scan.finished is None for scan in case.scans()] == [True, False, True]

@@ -12,10 +12,9 @@ from dgsforensics import files, images
 from dgsforensics.datasets import Listed, Sample
 from dgsforensics.errors import ImageError, UsageError
 from dgsforensics.files import DEFAULT_LIMITS
+from dgsforensics.groups import fingerprint
 from dgsforensics.records import FileFacts
 from dgsforensics.window import ahead
-
-from .groups import fingerprint
 
 NAMED = 20
 """Files named in one message."""

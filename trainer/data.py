@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dgsforensics import groups
 from dgsforensics.datasets import Listed, Sample, as_sample
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Label
 from dgsforensics.report import printable
 
-from . import contents, groups, splits
+from . import contents, splits
 from .contents import Examined, place, some
 
 FORMAT = "dgsf split 1"

@@ -116,7 +116,7 @@ def scan(
     case file: a second scan of the same images runs the model on nothing, an interrupted one goes
     on where it stopped.
     """
-    from dgsforensics import scanning
+    from dgsforensics import listing, scanning
     from dgsforensics.files import Limits
 
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
@@ -140,18 +140,20 @@ def scan(
         workers=workers,
         threshold=threshold if "threshold" in cut else None,
         fpr=fpr if "fpr" in cut else None,
-        format=chosen[0].removeprefix("as_") if chosen else None,
-        output=output,
         case=case,
         use_cache=not no_cache,
         exclude=list(exclude or []),
         follow_symlinks=follow_symlinks,
         limits=Limits(**{name: value for name, value in given.items() if value is not None}),
+    )
+    form = listing.Form(
+        format=chosen[0].removeprefix("as_") if chosen else None,
+        output=output,
         settings=[n.removeprefix("as_") for n in context.params if rank(context, n) == 1],
         quiet=quiet,
     )
     with interruptible():
-        code = scanning.run(request)
+        code = listing.run(request, form)
     if exit_zero and code != ExitCode.INTERRUPTED:
         code = ExitCode.CLEAN
     raise typer.Exit(int(code))

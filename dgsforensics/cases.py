@@ -1,0 +1,79 @@
+"""Where case files lie: one for each scanned root, in the user's data folder unless named."""
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import platformdirs
+
+from dgsforensics.errors import UsageError
+
+SUFFIX = ".sqlite3"
+
+
+def folder() -> Path:
+    """Where case files go that nobody named; it need not exist."""
+    return platformdirs.user_data_path("dgsforensics") / "cases"
+
+
+def default_path(paths: Sequence[Path]) -> Path:
+    """The case file of these scan arguments.
+
+    The root is the deepest folder that holds all of them; a file counts as its own folder.
+    Raises `UsageError` without paths and for paths that share no folder (two drives).
+    """
+    if not paths:
+        raise UsageError("there is nothing to scan", "name a folder or some images")
+    places = [os.path.abspath(path) for path in paths]
+    try:
+        root = os.path.commonpath(
+            [place if os.path.isdir(place) else os.path.dirname(place) for place in places]
+        )
+    except ValueError as error:
+        raise UsageError(
+            "the paths are on different drives", "scan each drive by itself, or name a case file"
+        ) from error
+    slug = re.sub(r"\W+", "-", os.path.basename(root).lower()).strip("-")[:40] or "case"
+    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
+    return folder() / f"{slug}-{digest}{SUFFIX}"
+
+
+def known() -> list[Path]:
+    """The case files in the user's data folder, the one used last first."""
+    return sorted(folder().glob(f"*{SUFFIX}"), key=_last_used, reverse=True)
+
+
+def find(target: Path | None) -> Path:
+    """The case file meant by a file, by a folder that was scanned, or (None) the last one used.
+
+    Raises `UsageError` when there is none.
+    """
+    if target is None:
+        found = known()
+        if not found:
+            raise UsageError("there is no case file yet", "scan a folder first: dgsf scan FOLDER")
+        return found[0]
+    if target.is_dir():
+        path = default_path([target])
+        if not path.exists():
+            raise UsageError(
+                f"{target}: this folder was not scanned, or into another case file",
+                f"scan it first: dgsf scan {target}; or name the case file",
+            )
+        return path
+    if not target.exists():
+        raise UsageError(f"{target}: no such case file or folder")
+    return target
+
+
+def _last_used(path: Path) -> float:
+    """When a case file was written last; what is new may still lie in the log beside it."""
+    times = []
+    for file in (path, path.with_name(path.name + "-wal")):
+        try:
+            times.append(file.stat().st_mtime)
+        except FileNotFoundError:
+            continue
+    return max(times, default=0.0)

@@ -1,0 +1,151 @@
+"""The log of decisions in a case file: what each reviewer said of each image, and saw then.
+
+The log is only ever added to. Taking a label away, undoing and redoing are entries of their own;
+what stands is each reviewer's last entry for an image. Every entry carries a digest over itself and
+the digest before it, so a change, an insertion or a deletion in the middle shows. That the end was
+cut off shows only against a head that was noted elsewhere: `verify` takes one.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dgsforensics.errors import CaseError
+from dgsforensics.records import Action, Decision, Judgement, Shown, Verdict
+from dgsforensics.store import Case, as_text
+
+ORIGIN = "0" * 64
+"""Stands for the hash before the first entry."""
+_COLUMNS = (
+    "id, time, reviewer, step, action, path, sha256, judgement, note, model, model_sha256, logit,"
+    " probability, threshold, verdict, hash"
+)
+
+Standing = dict[str, dict[str, Decision]]
+"""By the sha256 of an image and by reviewer: the last decision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is to be written down about one image."""
+
+    path: Path
+    sha256: str
+    judgement: Judgement | None
+    note: str
+    shown: Shown | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A log whose hashes all fit."""
+
+    entries: int
+    head: str
+    """The last hash; `ORIGIN` of an empty log."""
+
+
+class Log:
+    """The log of an open case; for use by any thread, beside any other process."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+
+    def append(self, reviewer: str, action: Action, entries: Sequence[Entry]) -> list[Decision]:
+        """Write one step, all entries or none; it is on disk when this returns."""
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        written: list[Decision] = []
+        with self._case.durable() as db:
+            last = db.execute("SELECT id, hash FROM decision ORDER BY id DESC LIMIT 1").fetchone()
+            number, head = last or (0, ORIGIN)
+            step = number + 1
+            for number, entry in enumerate(entries, start=step):
+                row = _row(number, time, reviewer, step, action, entry)
+                head = _hash(head, row)
+                db.execute(f"INSERT INTO decision VALUES ({', '.join('?' * 16)})", (*row, head))
+                written.append(_decision((*row, head)))
+        return written
+
+    def after(self, last: int = 0) -> list[Decision]:
+        """The entries beyond the id `last`, in order: what this and other processes have added."""
+        with self._case.reading() as db:
+            rows = db.execute(
+                f"SELECT {_COLUMNS} FROM decision WHERE id > ? ORDER BY id", (last,)
+            ).fetchall()
+        return [_decision(row) for row in rows]
+
+    def verify(self, head: str | None = None) -> Sound:
+        """Compute every hash again; `head` is one that was noted earlier and must still be there.
+
+        Raises `CaseError` naming the first entry that does not fit.
+        """
+        expected, before, seen = 1, ORIGIN, head is None or head == ORIGIN
+        with self._case.reading() as db:
+            for row in db.execute(f"SELECT {_COLUMNS} FROM decision ORDER BY id"):
+                number, found = row[0], row[-1]
+                if number != expected:
+                    raise CaseError(f"entry {expected} of the log is missing", _TAMPERED)
+                if _hash(before, row[:-1]) != found:
+                    raise CaseError(f"entry {number} of the log was changed", _TAMPERED)
+                seen = seen or found == head
+                expected, before = expected + 1, found
+        if not seen:
+            raise CaseError(
+                f"the log does not hold {head}: it was cut off or written anew",
+                _TAMPERED,
+            )
+        return Sound(expected - 1, before)
+
+
+_TAMPERED = "what comes before it is sound; compare with a copy of the case file"
+
+
+def standing(decisions: Iterable[Decision], before: Standing | None = None) -> Standing:
+    """What stands after these decisions, on top of what stood `before`, which is changed.
+
+    A reviewer whose last entry has neither label nor note no longer has a decision there.
+    """
+    result: Standing = {} if before is None else before
+    for decision in decisions:
+        mine = result.setdefault(decision.sha256, {})
+        mine[decision.reviewer] = decision
+        if decision.judgement is None and not decision.note:
+            del mine[decision.reviewer]
+    return result
+
+
+def _row(
+    number: int, time: str, reviewer: str, step: int, action: Action, entry: Entry
+) -> tuple[Any, ...]:
+    """One entry as SQLite holds it, without its hash."""
+    place = os.fsencode(os.path.abspath(entry.path))
+    judged = None if entry.judgement is None else entry.judgement.value
+    seen = entry.shown
+    shown: tuple[Any, ...] = (None,) * 6
+    if seen is not None:
+        scores = (float(seen.logit), float(seen.probability), float(seen.threshold))
+        shown = (as_text(seen.model), seen.model_sha256, *scores, seen.verdict.value)
+    what = (place, entry.sha256, judged, as_text(entry.note))
+    return (number, time, as_text(reviewer), step, action.value, *what, *shown)
+
+
+def _decision(row: Sequence[Any]) -> Decision:
+    number, time, reviewer, step, action, path, sha256, judged, note, *seen, found = row
+    shown = None
+    if seen[0] is not None:
+        model, digest, logit, probability, threshold, verdict = seen
+        shown = Shown(model, digest, logit, probability, threshold, Verdict(verdict))
+    judgement = None if judged is None else Judgement(judged)
+    what = (Path(os.fsdecode(path)), sha256, judgement, note, shown)
+    return Decision(number, time, reviewer, step, Action(action), *what, found)
+
+
+def _hash(before: str, row: Sequence[Any]) -> str:
+    """SHA-256 over the hash before and the entry as JSON, the path's bytes in hexadecimal."""
+    values = [value.hex() if isinstance(value, bytes) else value for value in row]
+    return hashlib.sha256(f"{before}\n{json.dumps(values)}".encode()).hexdigest()

@@ -1,0 +1,71 @@
+"""Where case files lie, and which one is meant."""
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from dgsforensics import cases
+from dgsforensics.cases import default_path
+from dgsforensics.errors import UsageError
+
+
+def test_the_case_file_of_some_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    folder = tmp_path / "My Photos (2024)"
+    (folder / "sub").mkdir(parents=True)
+    image = folder / "a.jpg"
+    image.touch()
+    (folder / "sub" / "b.jpg").touch()
+    found = default_path([folder])
+    digest = hashlib.sha256(bytes(folder)).hexdigest()[:12]
+    assert found.name == f"my-photos-2024-{digest}.sqlite3"
+    if sys.platform == "linux":
+        assert found.parent == tmp_path / "data" / "dgsforensics" / "cases"
+    assert not found.parent.exists()
+    assert default_path([image]) == found
+    assert default_path([image, folder / "sub" / "b.jpg"]) == found
+    assert default_path([folder / "sub"]) != found
+    monkeypatch.chdir(folder)
+    assert default_path([Path(".")]) == found
+    assert default_path([Path("sub/../")]) == found
+    odd = default_path([Path(os.fsdecode(b"/nowhere/\xff/a.jpg"))])
+    assert odd.name.startswith("case-") and odd.name.isascii()
+    assert default_path([Path("/")]).name.startswith("case-")
+    with pytest.raises(UsageError):
+        default_path([])
+
+
+def made(folder: Path, age: float) -> Path:
+    """The case file of a folder, last used so many seconds after the epoch."""
+    path = default_path([folder])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.utime(path, (age, age))
+    return path
+
+
+def test_the_case_meant_is_a_file_a_folder_or_the_last_one_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    one, two, never = tmp_path / "one", tmp_path / "two", tmp_path / "never"
+    for folder in (one, two, never):
+        folder.mkdir()
+    with pytest.raises(UsageError, match="no case file yet"):
+        cases.find(None)
+    older, newer = made(one, 1000), made(two, 2000)
+    assert cases.known() == [newer, older]
+    assert cases.find(None) == newer
+    assert cases.find(one) == older
+    assert cases.find(older) == older
+    log = older.with_name(older.name + "-wal")  # what SQLite writes before it writes the file
+    log.touch()
+    os.utime(log, (3000, 3000))
+    assert cases.find(None) == older
+    with pytest.raises(UsageError, match="was not scanned"):
+        cases.find(never)
+    with pytest.raises(UsageError, match="no such case file"):
+        cases.find(tmp_path / "gone")

@@ -1,0 +1,182 @@
+"""The log of decisions: what stands, two reviewers, tampering, the death of a process."""
+
+import dataclasses
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from dgsforensics.decisions import ORIGIN, Entry, Log, standing
+from dgsforensics.errors import CaseError
+from dgsforensics.records import Action, Judgement, Shown, Verdict
+from dgsforensics.store import Case
+
+SHOWN = Shown("dgs", "d" * 64, 1.25, 0.1 + 0.2, 0.9, Verdict.FLAGGED)
+
+
+def entry(name: str, judgement: Judgement | None = Judgement.AI, note: str = "") -> Entry:
+    return Entry(Path("/photos") / name, name * 64, judgement, note, SHOWN)
+
+
+@pytest.fixture
+def case_path(tmp_path: Path) -> Path:
+    return tmp_path / "case.sqlite3"
+
+
+@pytest.fixture
+def case(case_path: Path) -> Iterator[Case]:
+    with Case.open(case_path) as case:
+        yield case
+
+
+def test_what_was_written_is_read_back(case: Case, case_path: Path) -> None:
+    odd = Entry(Path(os.fsdecode(b"/p/\xff\n.jpg")), "b" * 64, None, "why? \u2014 \udcff", None)
+    first = Log(case).append("ann", Action.LABEL, [entry("a"), odd])
+    assert [d.id for d in first] == [1, 2]
+    assert {d.step for d in first} == {1}
+    assert first[0].shown == SHOWN and first[0].judgement == Judgement.AI
+    assert (first[1].path, first[1].note, first[1].shown) == (odd.path, "why? \u2014 \\udcff", None)
+    second = Log(case).append("bob", Action.NOTE, [entry("a")])
+    assert [(d.id, d.step, d.reviewer, d.action) for d in second] == [(3, 3, "bob", Action.NOTE)]
+    with Case.open(case_path) as other:
+        log = Log(other)
+        assert log.after() == first + second
+        assert log.after(2) == second
+        assert log.verify().head == second[0].hash
+        assert log.verify().entries == 3
+
+
+def test_an_empty_log_is_sound(case: Case) -> None:
+    assert Log(case).verify().head == ORIGIN
+    assert Log(case).verify(ORIGIN).entries == 0
+    assert Log(case).append("ann", Action.LABEL, []) == []
+    with pytest.raises(CaseError, match="cut off"):
+        Log(case).verify("1" * 64)
+
+
+def test_each_reviewer_stands_by_the_last_decision(case: Case) -> None:
+    log = Log(case)
+    log.append("ann", Action.LABEL, [entry("a"), entry("b")])
+    log.append("bob", Action.LABEL, [entry("a", Judgement.REAL)])
+    log.append("ann", Action.LABEL, [entry("a", Judgement.UNSURE)])
+    now = standing(log.after())
+    assert {r: d.judgement for r, d in now["a" * 64].items()} == {
+        "ann": Judgement.UNSURE,
+        "bob": Judgement.REAL,
+    }
+    later = log.append("ann", Action.UNDO, [entry("a", None), entry("b", None, "still odd")])
+    now = standing(later, now)
+    assert list(now["a" * 64]) == ["bob"]
+    assert now["b" * 64]["ann"].note == "still odd"
+
+
+def test_one_entry_that_cannot_be_written_leaves_none(case: Case) -> None:
+    with pytest.raises(CaseError):
+        Log(case).append(
+            "ann", Action.LABEL, [entry("a"), dataclasses.replace(entry("b"), sha256=None)]
+        )  # type: ignore[arg-type]
+    assert Log(case).after() == []
+
+
+def unlocked(case_path: Path) -> sqlite3.Connection:
+    """A connection for somebody who means to change the log."""
+    db = sqlite3.connect(case_path, isolation_level=None)
+    for trigger in ("decisions_stay", "decisions_are_kept"):
+        db.execute(f"DROP TRIGGER {trigger}")
+    return db
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("UPDATE decision SET judgement = 'real' WHERE id = 2", "entry 2 .* changed"),
+        ("UPDATE decision SET note = 'x' WHERE id = 1", "entry 1 .* changed"),
+        ("UPDATE decision SET time = '2020' WHERE id = 3", "entry 3 .* changed"),
+        ("UPDATE decision SET path = x'2f61' WHERE id = 3", "entry 3 .* changed"),
+        ("UPDATE decision SET probability = 0.3 WHERE id = 2", "entry 2 .* changed"),
+        ("UPDATE decision SET hash = hex(zeroblob(32)) WHERE id = 2", "entry 2 .* changed"),
+        ("UPDATE decision SET reviewer = 'eve', hash = hash WHERE id = 2", "entry 2 .* changed"),
+        ("DELETE FROM decision WHERE id = 1", "entry 1 .* missing"),
+        ("DELETE FROM decision WHERE id = 2", "entry 2 .* missing"),
+        ("UPDATE decision SET id = 9 WHERE id = 3", "entry 3 .* missing"),
+    ],
+)
+def test_what_was_changed_shows(case_path: Path, change: str, expected: str) -> None:
+    with Case.open(case_path) as case:
+        Log(case).append("ann", Action.LABEL, [entry("a"), entry("b"), entry("c")])
+    with closing(unlocked(case_path)) as db:
+        db.execute(change)
+    with Case.open(case_path) as case, pytest.raises(CaseError, match=expected):
+        Log(case).verify()
+
+
+def test_a_log_that_was_cut_off_shows_against_a_noted_head(case_path: Path) -> None:
+    with Case.open(case_path) as case:
+        log = Log(case)
+        written = log.append("ann", Action.LABEL, [entry("a"), entry("b"), entry("c")])
+    with closing(unlocked(case_path)) as db:
+        db.execute("DELETE FROM decision WHERE id = 3")
+    with Case.open(case_path) as case:
+        log = Log(case)
+        assert log.verify(written[1].hash).entries == 2
+        with pytest.raises(CaseError, match="cut off"):
+            log.verify(written[2].hash)
+
+
+@pytest.mark.parametrize("change", ["UPDATE decision SET note = 'x'", "DELETE FROM decision"])
+def test_the_database_itself_refuses_to_change_the_log(case_path: Path, change: str) -> None:
+    with Case.open(case_path) as case:
+        Log(case).append("ann", Action.LABEL, [entry("a")])
+    with (
+        closing(sqlite3.connect(case_path)) as db,
+        pytest.raises(sqlite3.IntegrityError, match="only ever added to"),
+    ):
+        db.execute(change)
+
+
+def test_two_reviewers_at_once_make_one_chain(case_path: Path) -> None:
+    def judge(reviewer: str) -> None:
+        with Case.open(case_path) as case:
+            for number in range(40):
+                Log(case).append(reviewer, Action.LABEL, [entry("a", note=f"{number}"), entry("b")])
+
+    Case.open(case_path).__enter__()
+    reviewers = [threading.Thread(target=judge, args=(name,)) for name in ("ann", "bob")]
+    for thread in reviewers:
+        thread.start()
+    for thread in reviewers:
+        thread.join()
+    with Case.open(case_path) as case:
+        log = Log(case)
+        assert log.verify().entries == 160
+        for step in {d.step for d in log.after()}:
+            assert len({d.reviewer for d in log.after() if d.step == step}) == 1
+        assert {r: d.note for r, d in standing(log.after())["a" * 64].items()} == {
+            "ann": "39",
+            "bob": "39",
+        }
+
+
+def test_a_decision_outlives_the_process(case_path: Path) -> None:
+    script = """
+import os, signal, sys
+from pathlib import Path
+from dgsforensics.decisions import Entry, Log
+from dgsforensics.records import Action, Judgement
+from dgsforensics.store import Case
+with Case.open(Path(sys.argv[1])) as case:
+    Log(case).append("ann", Action.LABEL, [Entry(Path("/a"), "a" * 64, Judgement.AI, "", None)])
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(case_path)], timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    with Case.open(case_path) as case:
+        assert [d.judgement for d in Log(case).after()] == [Judgement.AI]
+        assert Log(case).verify().entries == 1
