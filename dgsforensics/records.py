@@ -272,5 +272,7 @@ class Row:
     """None unless `status` is `scored`."""
     cached: bool
     scan_id: int
+    position: int
+    """In its scan, from 0."""
     traits: Stored | None
     """None where nobody looked."""

@@ -131,7 +131,7 @@ class Case:
             if last is None:
                 return
             scan_id = last.id
-        yield from self._rows(scan_id, scan_id)
+        yield from self._rows((scan_id, -1), scan_id)
 
     def current(self) -> Iterator[Row]:
         """What is to be reviewed: all files seen since the last scan that ran to its end began.
@@ -139,20 +139,24 @@ class Case:
         An interrupted scan so adds to the one before it and takes nothing away.
         """
         whole = [scan.id for scan in self.scans() if scan.finished is not None]
-        return self._rows(max(whole, default=0), _NO_LIMIT)
+        return self._rows((max(whole, default=0), -1), _NO_LIMIT)
 
-    def _rows(self, first: int, last: int) -> Iterator[Row]:
-        """The files of the scans `first` to `last`."""
-        after = (first, -1)
+    def beyond(self, row: Row) -> Iterator[Row]:
+        """What was recorded after a row, by its scan or a later one, running or not."""
+        return self._rows((row.scan_id, row.position), _NO_LIMIT)
+
+    def _rows(self, after: tuple[int, int], last: int) -> Iterator[Row]:
+        """The files of the scans up to `last` that come after a scan and a position in it."""
         while True:
             with self.reading() as db:
                 page = db.execute(_ROWS, (*after, last)).fetchall()
             if not page:
                 return
-            for *facts, path, status, reason, logit, cached, mark, claims, scan_id, _ in page:
-                place, seen = Path(os.fsdecode(path)), FileFacts(*facts)
+            for record in page:
+                path, status, reason, logit, cached, mark, claims, *order = record[6:]
+                place, seen = Path(os.fsdecode(path)), FileFacts(*record[:6])
                 traits = None if claims is None else Stored(mark % 2**64, claims)
-                row = (place, seen, Status(status), reason, logit, bool(cached), scan_id, traits)
+                row = (place, seen, Status(status), reason, logit, bool(cached), *order, traits)
                 yield Row(*row)
             after = page[-1][-2:]
 
