@@ -11,6 +11,7 @@ import platformdirs
 from dgsforensics.errors import UsageError
 
 SUFFIX = ".sqlite3"
+_SQLITE = b"SQLite format 3\0"
 
 
 def folder() -> Path:
@@ -43,6 +44,17 @@ def default_path(paths: Sequence[Path]) -> Path:
 def known() -> list[Path]:
     """The case files in the user's data folder, the one used last first."""
     return sorted(folder().glob(f"*{SUFFIX}"), key=_last_used, reverse=True)
+
+
+def is_case(path: Path) -> bool:
+    """Whether a file is a database, and so can only be meant as a case file."""
+    try:
+        if not path.is_file():  # opening a pipe would wait
+            return False
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except (OSError, ValueError):  # then it is no case; as an image it need not be there
+        return False
 
 
 def find(target: Path | None) -> Path:

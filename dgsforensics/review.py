@@ -5,6 +5,7 @@ did is read from the log of decisions alone: undo and redo go on after a restart
 process writes, a scan or a second reviewer, is followed.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -124,9 +125,11 @@ class _Change:
 class Review:
     """An open case and one reviewer. Not for use from several threads at once."""
 
-    def __init__(self, case: Case, reviewer: str) -> None:
+    def __init__(self, case: Case, reviewer: str, *, blind: bool = False) -> None:
+        """`blind`: what others said of an image shows once the reviewer has labelled it."""
         self.case = case
         self.reviewer = reviewer
+        self.blind = blind
         self.items: list[Item] = []
         self._scales: dict[int, Scale] = {}
         self._by_content: dict[str, list[Item]] = defaultdict(list)
@@ -171,8 +174,10 @@ class Review:
         return self._state(item)[1]
 
     def decisions(self, item: Item) -> list[Decision]:
-        """What stands of each reviewer for an image, the reviewer's own first, then by name."""
-        found = self._standing.get(item.sha256 or "", {}).values()
+        """What may be seen of what stands for an image: the reviewer's own first, then by name."""
+        found = list(self._standing.get(item.sha256 or "", {}).values())
+        if self.blind and self.judgement(item) is None:
+            found = [decision for decision in found if decision.reviewer == self.reviewer]
         return sorted(found, key=lambda d: (d.reviewer != self.reviewer, d.reviewer))
 
     def label(self, items: Iterable[Item], judgement: Judgement | None) -> int:
@@ -192,6 +197,15 @@ class Review:
     def redo(self) -> list[str]:
         """Do again what was undone last; the sha256 of the images, none without a step."""
         return self._repeat(Action.REDO)
+
+    @property
+    def root(self) -> Path:
+        """The deepest folder that holds all files."""
+        if not self._by_path:
+            return Path()
+        # In the order of strings, what all have in common is what the first and last have.
+        first, last = min(self._by_path), max(self._by_path)
+        return Path(os.path.commonpath([os.path.dirname(first), os.path.dirname(last)]))
 
     @property
     def steps(self) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,31 +18,11 @@ import PIL.Image
 from dgsforensics import cases, report, store
 from dgsforensics.detector import Detector
 from dgsforensics.errors import UsageError
-from dgsforensics.files import DEFAULT_LIMITS, Limits
 from dgsforensics.folders import find_files, read_list
 from dgsforensics.records import Failure, Prediction, ScanSettings
+from dgsforensics.request import Request
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the command line asked for; the fields are its options."""
-
-    paths: list[Path]
-    files_from: str | None = None
-    model: str | None = None
-    backbone_weights: Path | None = None
-    device: str = "auto"
-    batch: int | None = None
-    workers: int | None = None
-    threshold: float | None = None
-    fpr: float | None = None
-    case: Path | None = None
-    use_cache: bool = True
-    exclude: list[str] = field(default_factory=list)
-    follow_symlinks: bool = False
-    limits: Limits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True)

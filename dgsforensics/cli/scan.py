@@ -116,8 +116,9 @@ def scan(
     case file: a second scan of the same images runs the model on nothing, an interrupted one goes
     on where it stopped.
     """
-    from dgsforensics import listing, scanning
+    from dgsforensics import listing
     from dgsforensics.files import Limits
+    from dgsforensics.request import Request
 
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
     formats = {"as_json": as_json, "as_jsonl": as_jsonl, "as_csv": as_csv}
@@ -130,7 +131,7 @@ def scan(
         raise UsageError("nothing to scan", "give images, folders or --files-from")
 
     given: dict[str, Any] = {"max_pixels": max_pixels, "max_seconds": max_seconds}
-    request = scanning.Request(
+    request = Request(
         paths=list(paths or []),
         files_from=files_from,
         model=model,

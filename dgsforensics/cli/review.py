@@ -1,0 +1,189 @@
+"""`dgsf review`: judge the images of a case in the terminal."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from dgsforensics.cli.options import (
+    BackboneWeights,
+    Debug,
+    Reviewer,
+    configure_logging,
+    interruptible,
+    signature,
+)
+from dgsforensics.errors import UsageError
+
+if TYPE_CHECKING:
+    from dgsforensics.queries import Order
+    from dgsforensics.request import Request
+    from dgsforensics.review import Review
+
+EPILOG = (
+    "Keys are shown with ?; [review.keys] in config.toml of your configuration folder changes "
+    "them. Labels are written at once. Exit codes: 0 done · 2 wrong usage · 130 interrupted."
+)
+GRAPHICS = ("auto", "kitty", "sixel", "blocks", "text")
+THEMES = ("dark", "light")
+FLAGGED = "verdict:flagged"
+
+
+@interruptible()
+def review(
+    target: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[CASE|FOLDER]",
+            help="A case file; or a folder, which is scanned meanwhile.",
+            show_default="the case used last",
+        ),
+    ] = None,
+    case: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With a folder: the case file that it is scanned into."),
+    ] = None,
+    reviewer: Reviewer = None,
+    blind: Annotated[
+        bool,
+        typer.Option(
+            "--blind", help="Hide what others said of an image until you have labelled it."
+        ),
+    ] = False,
+    query: Annotated[
+        str | None,
+        typer.Option(
+            "--filter",
+            metavar="QUERY",
+            help="What to list, e.g. 'verdict:flagged label:none'; \"\" for all.",
+            show_default="what is flagged",
+        ),
+    ] = None,
+    sort: Annotated[
+        str, typer.Option(metavar="score|name|size|format|label|scan", help="By what.")
+    ] = "score",
+    advance: Annotated[
+        bool, typer.Option("--advance/--stay", help="Go on to the next image after a label.")
+    ] = True,
+    graphics: Annotated[
+        str, typer.Option(metavar="|".join(GRAPHICS), help="How pictures are drawn.")
+    ] = "auto",
+    theme: Annotated[str, typer.Option(metavar="|".join(THEMES), help="Colours.")] = "dark",
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="Line by line, without a screen: for screen readers."),
+    ] = False,
+    model: Annotated[
+        str | None, typer.Option(envvar="DGSF_MODEL", metavar="NAME|FILE", help="Detector.")
+    ] = None,
+    backbone_weights: BackboneWeights = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            envvar="DGSF_DEVICE", metavar="auto|cpu|cuda|mps", help="Where the model runs."
+        ),
+    ] = "auto",
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            envvar="DGSF_THRESHOLD", metavar="P", help="Flag from this probability, 0 to 1."
+        ),
+    ] = None,
+    fpr: Annotated[
+        float | None,
+        typer.Option(envvar="DGSF_FPR", metavar="RATE", help="Flag at this false-positive rate."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Leave out; may be repeated.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Judge images: list, picture, evidence, and a label for each.
+
+    A folder is scanned while you review what is there already. Every label goes into the log of the
+    case at once, with your name and the score you saw.
+    """
+    configure_logging(debug=debug)
+    for name, value, known in (("graphics", graphics, GRAPHICS), ("theme", theme, THEMES)):
+        if value not in known:
+            raise UsageError(f"--{name} takes {', '.join(known)}, got {value!r}")
+    if not plain and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "dgsf review needs a terminal", "use --plain, or dgsf label without a screen"
+        )
+    from dgsforensics import cases
+    from dgsforensics.request import Request
+    from dgsforensics.review import Review
+    from dgsforensics.store import Case
+
+    scans = target is not None and target.exists() and not cases.is_case(target)
+    if scans:
+        assert target is not None
+        path = cases.default_path([target]) if case is None else case
+    elif case is not None:
+        raise UsageError("--case goes with a folder to scan", "or name the case file alone")
+    else:
+        path = cases.find(target)
+    request = Request(
+        paths=[target] if scans and target is not None else [],
+        model=model,
+        backbone_weights=backbone_weights,
+        device=device,
+        threshold=threshold,
+        fpr=fpr,
+        case=path,
+        exclude=list(exclude or []),
+    )
+    with Case.open(path) as opened:
+        loaded = Review(opened, signature(reviewer), blind=blind)
+        chosen = _query(loaded, query, sort)
+        if plain:
+            if scans:
+                raise UsageError("--plain reviews a case that is there", "scan first: dgsf scan")
+            from dgsforensics.cli import plainly
+
+            plainly.review(loaded, *chosen, advance=advance)
+            return
+        _show(loaded, chosen, request, scans, graphics, theme, advance)
+
+
+def _query(review: "Review", query: str | None, sort: str) -> "tuple[str, Order]":
+    """What to list, and by what."""
+    from dgsforensics import queries
+    from dgsforensics.queries import Order
+
+    if sort not in list(Order):
+        raise UsageError(f"--sort takes {', '.join(Order)}, got {sort!r}")
+    if query is None:
+        query = FLAGGED if queries.listed(review, FLAGGED, Order.SCAN) else ""
+    queries.parse(review, query)  # raises for what it cannot mean
+    return query, Order(sort)
+
+
+def _show(
+    review: "Review",
+    chosen: "tuple[str, Order]",
+    request: "Request",
+    scans: bool,
+    graphics: str,
+    theme: str,
+    advance: bool,
+) -> None:
+    from dgsforensics import settings
+    from dgsforensics.tui import keys
+    from dgsforensics.tui.app import ReviewApp
+    from dgsforensics.tui.choice import Choice
+    from dgsforensics.tui.graphics import Wish, choose
+
+    keymap = keys.remapped(settings.table("review", "keys"))
+    ReviewApp(
+        review,
+        Choice(*chosen),
+        renderer=choose(cast(Wish, graphics)),  # checked above
+        keymap=keymap,
+        theme=theme,
+        advance=advance,
+        request=request,
+        scans=scans,
+    ).run()

@@ -1,0 +1,89 @@
+"""Everything that is known of one image under review, in words, by subject."""
+
+from collections.abc import Iterator
+
+from dgsforensics import wording
+from dgsforensics.records import Decision
+from dgsforensics.report import printable
+from dgsforensics.review import Item, Review
+
+Similar = tuple[Item, int] | None
+"""The image that looks most alike, and in how many of 64 bits it differs."""
+
+
+Line = tuple[str, str]
+"""A name, empty where the value speaks for itself, and the value; fit for a terminal."""
+_Lines = list[tuple[str, str | None]]
+
+
+def describe(review: Review, item: Item, similar: Similar) -> Iterator[tuple[str, list[Line]]]:
+    """All that is known of an image, by subject; its own claims stand apart from the score."""
+    for title, lines in _sections(review, item, similar):
+        said = [(printable(name), printable(value)) for name, value in lines if value]
+        if said:
+            yield title, said
+
+
+def _sections(review: Review, item: Item, similar: Similar) -> Iterator[tuple[str, _Lines]]:
+    yield "Decision", [_decision(decision) for decision in review.decisions(item)]
+    yield "Score", _score(item)
+    if item.evidence:
+        claims: _Lines = [
+            (f"{piece.origin}, {piece.name}:", piece.value) for piece in item.evidence
+        ]
+        yield "What the file claims (easily removed or forged)", claims
+    elif item.row.traits is None and item.verdict is not None:
+        yield "What the file claims", [("", "not looked at; dgsf scan --no-cache looks again")]
+    else:
+        yield "What the file claims", [("", "nothing; that proves nothing")]
+    facts = item.row.facts
+    file: _Lines = [
+        ("", str(item.path)),
+        ("", ", ".join(filter(None, [facts.format, wording.size(item), _bytes(facts.size)]))),
+        ("frames", str(facts.frames) if (facts.frames or 1) > 1 else None),
+        ("sha256", facts.sha256),
+    ]
+    if item.sha256 is not None:
+        same = [other.path for other in review.copies(item.sha256) if other is not item]
+        file += [("same content:", str(path)) for path in same[:5]]
+        file.append(("", f"and {len(same) - 5} more copies" if len(same) > 5 else None))
+    yield "File", file
+    if similar is not None:
+        other, bits = similar
+        label = review.judgement(other)
+        yield (
+            "Most similar in the case",
+            [
+                (f"{bits} of 64 bits differ:", str(other.path)),
+                ("", f"your label: {wording.JUDGEMENTS[label]}" if label else None),
+            ],
+        )
+
+
+def _score(item: Item) -> _Lines:
+    shown, scale, full = item.shown, item.scale, wording.VERDICTS[item.kind][1]
+    if shown is None or scale is None:
+        return [("", full), ("because:", item.row.reason)]
+    probability = scale.calibration.probability
+    upper, lower = scale.thresholds.upper, scale.thresholds.lower
+    band = f"; inconclusive from {probability(lower):.1%}" if lower < upper else ""
+    return [
+        ("", f"{full}, probability {wording.percent(shown.probability).strip()}"),
+        ("flagged from", f"{shown.threshold:.1%}{band}"),
+        ("threshold:", scale.thresholds.origin),
+        ("limits:", item.row.reason),
+        ("logit", f"{shown.logit:.3f}"),
+        ("detector", f"{shown.model} {shown.model_sha256[:12]}"),
+        ("", "A score is a signal, not proof."),
+    ]
+
+
+def _decision(decision: Decision) -> tuple[str, str]:
+    label = wording.JUDGEMENTS[decision.judgement] if decision.judgement else "no label"
+    when = decision.time[:16].replace("T", " ")
+    note = f": {decision.note}" if decision.note else ""
+    return f"{decision.reviewer}, {when} UTC:", f"{label}{note}"
+
+
+def _bytes(count: int | None) -> str | None:
+    return None if count is None else wording.amount(count)

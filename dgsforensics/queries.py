@@ -1,0 +1,148 @@
+"""Which images of a review are listed, and in which order: one line of text, and one key.
+
+    verdict:flagged label:none score:0.5..0.9 format:png holiday
+
+Words must all hold; a leading `-` turns one round; quotation marks keep blanks together. A word
+without a known name in front is looked for in path and note, in any case.
+"""
+
+import shlex
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+from dgsforensics.errors import UsageError
+from dgsforensics.records import Judgement, Mark, Status, Verdict
+from dgsforensics.review import Item, Review
+
+Test = Callable[[Item], bool]
+
+NAMES = {
+    "verdict": "flagged, inconclusive, not_flagged, unreadable or unsupported; several with commas",
+    "label": "ai, real, unsure, unfit, any or none",
+    "score": "0.9.., ..0.2 or 0.5..0.9: the probability",
+    "format": "jpeg, png, webp, ...",
+    "mark": "c2pa, source-type, generator, camera or software: what the file claims",
+    "camera": "part of its name",
+    "software": "part of its name",
+    "folder": "part of the path without the name",
+    "agree": "yes or no: whether all reviewers who labelled it say the same",
+}
+"""What a word may ask for, and how."""
+
+
+class Order(StrEnum):
+    """What a list is sorted by."""
+
+    SCORE = "score"
+    """Highest first; files without a score at the end."""
+    NAME = "name"
+    SIZE = "size"
+    """Most pixels first."""
+    FORMAT = "format"
+    LABEL = "label"
+    """Those without one first."""
+    SCAN = "scan"
+    """As they were scanned."""
+
+
+def listed(review: Review, query: str, order: Order, *, reverse: bool = False) -> list[Item]:
+    """The images that a query asks for, sorted; raises `UsageError` for what it cannot mean."""
+    test = parse(review, query)
+    found = [item for item in review.items if test(item)]
+    found.sort(key=_keys(review)[order])
+    return found[::-1] if reverse else found
+
+
+def parse(review: Review, query: str) -> Test:
+    """What a query asks of an image."""
+    try:
+        words = shlex.split(query)
+    except ValueError as error:
+        raise UsageError(f"filter: {str(error).lower()}") from error
+    tests = [_word(review, word) for word in words]
+    return lambda item: all(test(item) for test in tests)
+
+
+def _word(review: Review, word: str) -> Test:
+    if word.startswith("-") and len(word) > 1:
+        wanted = _word(review, word[1:])
+        return lambda item: not wanted(item)
+    name, colon, value = word.partition(":")
+    if not colon or name not in NAMES:
+        text = word.casefold()
+        return lambda item: (
+            text in str(item.path).casefold() or text in review.note_of(item).casefold()
+        )
+    if not value:
+        raise UsageError(f"filter: {name}: is followed by {NAMES[name]}")
+    values = value.casefold().split(",")
+    match name:
+        case "verdict":
+            kinds = _known(name, values, [*Verdict, Status.UNREADABLE, Status.UNSUPPORTED])
+            return lambda item: item.kind in kinds
+        case "label":
+            labels = _known(name, values, [*Judgement, "any", "none"])
+            return lambda item: _has_label(review.judgement(item), labels)
+        case "score":
+            low, high = _range(value)
+            return lambda item: item.probability is not None and low <= item.probability <= high
+        case "format":
+            return lambda item: (item.row.facts.format or "").casefold() in values
+        case "mark":
+            marks = _known(name, [text.replace("-", " ") for text in values], list(Mark))
+            return lambda item: any(mark in marks for mark in item.marks)
+        case "camera" | "software":
+            mark, part = Mark(name), value.casefold()
+            return lambda item: part in (item.claim(mark) or "").casefold()
+        case "folder":
+            part = value.casefold()
+            return lambda item: part in str(item.path.parent).casefold()
+        case _:
+            [agree] = _known(name, values, ["yes", "no"])
+            return lambda item: agreement(review, item) is (agree == "yes")
+
+
+def agreement(review: Review, item: Item) -> bool | None:
+    """Whether those who labelled an image say the same; None with fewer than two."""
+    labels = [d.judgement for d in review.decisions(item) if d.judgement is not None]
+    return None if len(labels) < 2 else len(set(labels)) == 1
+
+
+def _has_label(label: Judgement | None, wanted: Sequence[str]) -> bool:
+    return ("none" if label is None else "any") in wanted or label in wanted
+
+
+def _known(name: str, values: list[str], known: Sequence[str]) -> list[str]:
+    if unknown := [value for value in values if value not in known]:
+        raise UsageError(f"filter: {name}:{unknown[0]} is not known; {name}: takes {NAMES[name]}")
+    return values
+
+
+def _range(text: str) -> tuple[float, float]:
+    low, dots, high = text.partition("..")
+    try:
+        start = float(low) if low else 0.0
+        end = (float(high) if high else 1.0) if dots else start
+    except ValueError:
+        raise UsageError(f"filter: score: is followed by {NAMES['score']}") from None
+    return start, end
+
+
+def _keys(review: Review) -> dict[Order, Callable[[Item], tuple[object, ...]]]:
+    def pixels(item: Item) -> int:
+        return (item.row.facts.width or 0) * (item.row.facts.height or 0)
+
+    def label(item: Item) -> str:
+        return review.judgement(item) or ""
+
+    def score(item: Item) -> float:
+        return -1.0 if item.probability is None else item.probability
+
+    return {
+        Order.SCORE: lambda item: (-score(item), item.index),
+        Order.NAME: lambda item: (str(item.path).casefold(), item.index),
+        Order.SIZE: lambda item: (-pixels(item), item.index),
+        Order.FORMAT: lambda item: (item.row.facts.format or "", -score(item), item.index),
+        Order.LABEL: lambda item: (label(item), -score(item), item.index),
+        Order.SCAN: lambda item: (item.index,),
+    }

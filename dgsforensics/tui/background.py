@@ -1,0 +1,85 @@
+"""What the board has done in threads: scanning on, and finding what moved a score.
+
+The functions here are handed a way to tell and a way to ask whether to stop; torch is loaded when
+the first one starts, never with the screen.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from dgsforensics.errors import CheckpointError
+from dgsforensics.records import Shown
+from dgsforensics.request import Request
+from dgsforensics.review import Item
+from dgsforensics.tui.heat import Heat
+
+if TYPE_CHECKING:
+    from dgsforensics.detector import Detector
+
+Tell = Callable[[str], None]
+Stop = Callable[[], bool]
+
+
+def scan(request: Request, tell: Tell, stop: Stop) -> bool:
+    """Scan into the case; false when stopped before the end. Raises `DgsError`."""
+    tell("loading the detector ...")
+    from dgsforensics import scanning
+
+    job = scanning.prepare(request)
+    if job is None:
+        tell("nothing to scan")
+        return True
+    done, total = 0, len(job.found)
+    tell(f"scanning: 0 of {total}")
+    with job.begun() as batches:
+        for rows in batches:
+            done += len(rows)
+            tell(f"scanning: {done} of {total}")
+            if stop():
+                return False
+    tell(f"scanned: {total} files")
+    return True
+
+
+class Explainer:
+    """Finds which regions moved a score; keeps the detector once it is loaded."""
+
+    def __init__(self, request: Request | None) -> None:
+        """`request` says where the detector runs; None: as `dgsf scan` would by default."""
+        self._request = request
+        self._detector: Detector | None = None
+
+    def explain(
+        self, item: Item, shown: Shown, show: Callable[[Heat], None], tell: Tell, stop: Stop
+    ) -> None:
+        """Show the regions as they are found. Raises `DgsError`."""
+        from dgsforensics import images
+        from dgsforensics.explain import explain
+
+        tell("loading the detector ...")
+        detector = self._load(shown)
+        picture = images.load(item.path)
+        for found in explain(detector, picture):
+            show(found.weights)
+            tell(f"map: {len(found.regions)} of {found.total} regions")
+            if stop():
+                return
+        largest = max(abs(region.change) for region in found.regions)
+        tell(f"map: covering one region changes the logit {found.logit:.2f} by up to {largest:.2f}")
+
+    def _load(self, shown: Shown) -> "Detector":
+        from dgsforensics.detector import Detector
+
+        if self._detector is None:
+            chosen = self._request
+            self._detector = Detector.load(
+                (chosen and chosen.model) or shown.model,
+                chosen.device if chosen else "auto",
+                chosen.backbone_weights if chosen else None,
+            )
+        if self._detector.checkpoint.sha256 != shown.model_sha256:
+            raise CheckpointError(
+                f"the detector at hand is not the {shown.model} that scored this image",
+                "name that one with --model",
+            )
+        return self._detector

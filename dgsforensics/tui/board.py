@@ -1,0 +1,296 @@
+"""The board: the list on the left, the image on the right, and what the keys do.
+
+The list stands still while labels change, so that nothing moves away under a finger; `refresh_list`
+filters and sorts again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from dgsforensics import queries, wording
+from dgsforensics.records import Judgement
+from dgsforensics.relations import Relations
+from dgsforensics.report import printable
+from dgsforensics.review import Item, Review
+from dgsforensics.tui.choice import Choice
+from dgsforensics.tui.dialogs import Line, filter_line
+from dgsforensics.tui.graphics import Renderer
+from dgsforensics.tui.keys import bindings
+from dgsforensics.tui.rows import Rows
+from dgsforensics.tui.viewer import Viewer
+
+AHEAD = 6
+"""Images decoded before they are asked for."""
+LAYOUTS = ("", "picture-only", "list-only")
+
+
+class Board(Screen[None]):
+    """The main screen."""
+
+    BINDINGS = bindings()
+    AUTO_FOCUS = "Rows"
+
+    def __init__(
+        self, review: Review, choice: Choice, renderer: Renderer, *, advance: bool = True
+    ) -> None:
+        """`advance`: go on to the next image after a label."""
+        super().__init__()
+        self.review = review
+        self.relations = Relations(review)
+        self.rows = Rows(review)
+        self.viewer = Viewer(review, self.relations, renderer)
+        self._choice = choice
+        self._advance = advance
+        self._top = Static("", id="top", markup=False)
+        self._status = Static("", id="status", markup=False)
+        self._scan = self._said = self._summary = ""
+
+    def compose(self) -> ComposeResult:
+        """A line on top, list and image, a line of status, the keys."""
+        yield self._top
+        with Horizontal():
+            yield self.rows
+            yield self.viewer
+        yield self._status
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        """Fill the list."""
+        self.refresh_items()
+
+    # What others ask of the board
+
+    def refresh_items(self) -> None:
+        """List anew: files came or went, or another choice was made. Labels count as they are."""
+        current, choice = self.rows.current, self._choice
+        if choice.only is not None and choice.only not in self.review.items:
+            choice = self._choice = replace(choice, only=None)
+        found = choice.items(self.review, self.relations)
+        if current is not None and current not in found:  # read anew: the same file
+            current = next((item for item in found if item.path == current.path), None)
+        self.rows.show(found, current)
+        self.refresh_labels()
+
+    def refresh_labels(self) -> None:
+        """Show labels as they are now."""
+        self.rows.refresh()
+        self.viewer.refresh_evidence()
+        # Too slow for every step through 50,000.
+        self._summary = self._choice.summary(self.review, self.rows.items)
+        self._say_top()
+
+    def say(self, text: str) -> None:
+        """Tell something in the line of status."""
+        self._said = printable(text)
+        self._say_status()
+
+    def say_scan(self, text: str) -> None:
+        """Tell, beside that, how far the scan is; "" when it is over."""
+        self._scan = printable(text)
+        self._say_status()
+
+    def _say_status(self) -> None:
+        self._status.update(" · ".join(filter(None, [self._scan, self._said])))
+
+    def _say_top(self) -> None:
+        items = self.rows.items
+        place = f"{self.rows.cursor + 1 if items else 0}/{len(items)}"
+        self._top.update(f"{place} · {self._summary}")
+
+    def on_rows_moved(self, message: Rows.Moved) -> None:
+        """Show the image under the cursor, and have the next ones decoded."""
+        items, place = self.rows.items, self.rows.cursor
+        ahead = [*items[place + 1 : place + AHEAD], *items[max(0, place - 1) : place]]
+        self.viewer.show(message.item, ahead)
+        self._say_top()
+
+    # Labels
+
+    def action_label(self, judgement: str) -> None:
+        """Label this image."""
+        item = self.rows.current
+        if item is None:
+            return
+        if item.sha256 is None:
+            self.say("this file could not be read, so there is nothing to label")
+            return
+        self._label([item], judgement)
+        if self._advance and judgement:
+            self.rows.move(self.rows.cursor + 1)
+
+    def action_label_group(self, judgement: str) -> None:
+        """Label this image and its group, as far as listed."""
+        item = self.rows.current
+        if item is None:
+            return
+        relation = self._choice.relation
+        listed = self.relations.related(item, relation, self.rows.items)
+        hidden = len(self.relations.related(item, relation, self.review.items)) - len(listed)
+        remark = f"; {hidden} more are not listed and left alone" if hidden else ""
+        self._label(listed, judgement, f" ({relation}){remark}")
+
+    def _label(self, items: Sequence[Item], judgement: str, remark: str = "") -> None:
+        label = Judgement(judgement) if judgement else None
+        changed = self.review.label(items, label)
+        word = wording.JUDGEMENTS[label] if label else "no label"
+        count = "" if len(items) == 1 else f"{changed} of {len(items)} images changed"
+        name = wording.name(items[0])
+        self.say(f"{word}: {count or name}{remark}")
+        self.refresh_labels()
+
+    def action_note(self) -> None:
+        """Write a note to this image."""
+        item = self.rows.current
+        if item is None or item.sha256 is None:
+            return
+
+        def written(text: str | None) -> None:
+            if text is not None:
+                self.review.note(item, text)
+                self.refresh_labels()
+
+        self.app.push_screen(
+            Line(f"Note on {wording.name(item)}", self.review.note_of(item)), written
+        )
+
+    def action_undo(self) -> None:
+        """Take back the last step."""
+        self._went_back("undone", self.review.undo())
+
+    def action_redo(self) -> None:
+        """Do it again."""
+        self._went_back("done again", self.review.redo())
+
+    def _went_back(self, what: str, changed: list[str]) -> None:
+        if not changed:
+            self.say(f"nothing to be {what}")
+            return
+        first = self.review.copies(changed[0])
+        place = next((i for i, item in enumerate(self.rows.items) if item in first), None)
+        if place is not None:
+            self.rows.move(place)
+        count = f"{len(changed)} images" if len(changed) > 1 else "1 image"
+        back, forth = self.review.steps
+        self.say(f"{what}: {count}; {back} steps to undo, {forth} to redo")
+        self.refresh_labels()
+
+    # Where to
+
+    def action_move(self, by: int) -> None:
+        """Up or down."""
+        self.rows.move(self.rows.cursor + by)
+
+    def action_page(self, by: int) -> None:
+        """A screen up or down."""
+        self.rows.move(self.rows.cursor + by * self.rows.page)
+
+    def action_end(self, which: int) -> None:
+        """To the first or the last."""
+        self.rows.move(0 if which < 0 else len(self.rows.items))
+
+    def action_unlabelled(self, direction: int) -> None:
+        """To the next image without a label, round the end if need be."""
+        items, start = self.rows.items, self.rows.cursor
+        for step in range(1, len(items) + 1):
+            place = (start + direction * step) % len(items)
+            if self.review.judgement(items[place]) is None and items[place].sha256 is not None:
+                if (place < start) is (direction > 0):
+                    self.say("went on from the other end of the list")
+                self.rows.move(place)
+                return
+        self.say("every image listed has a label")
+
+    # What is listed
+
+    def action_filter(self) -> None:
+        """Ask for a query."""
+
+        def chosen(query: str | None) -> None:
+            if query is not None:
+                self._choose(replace(self._choice, query=query.strip(), only=None))
+
+        self.app.push_screen(
+            filter_line(self._choice.query, lambda text: queries.parse(self.review, text)), chosen
+        )
+
+    def action_verdict(self) -> None:
+        """List one verdict after the other, then all."""
+        self._choose(self._choice.next_verdict())
+
+    def action_everything(self) -> None:
+        """Drop the filter."""
+        self._choose(replace(self._choice, query="", only=None))
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        self._choose(self._choice.next_order())
+
+    def action_reverse(self) -> None:
+        """Sort the other way round."""
+        self._choose(replace(self._choice, reverse=not self._choice.reverse))
+
+    def action_refresh_list(self) -> None:
+        """Filter and sort again."""
+        self.refresh_items()
+
+    def action_relation(self) -> None:
+        """Choose what a group is."""
+        self._choose(self._choice.next_relation())
+        item, relation = self.rows.current, self._choice.relation
+        if item is not None:
+            count = len(self.relations.related(item, relation, self.review.items))
+            self.say(f"group: {relation}, {f'{count} images' if count > 1 else 'this one alone'}")
+
+    def action_only_group(self) -> None:
+        """List the group of this image alone, or all again."""
+        only = None if self._choice.only is not None else self.rows.current
+        self._choose(replace(self._choice, only=only))
+
+    def _choose(self, choice: Choice) -> None:
+        self._choice = choice
+        self.refresh_items()
+
+    # What is shown
+
+    def action_zoom(self, steps: int) -> None:
+        """Closer or further."""
+        self.viewer.picture.zoom(steps)
+
+    def action_actual(self) -> None:
+        """One to one."""
+        self.viewer.picture.actual()
+
+    def action_fit(self) -> None:
+        """All of it."""
+        self.viewer.picture.fit()
+
+    def action_pan(self, dx: int, dy: int) -> None:
+        """Move over the picture by a quarter of the pane."""
+        size = self.viewer.picture.size
+        self.viewer.picture.pan(dx * max(1, size.width // 4), dy * max(1, size.height // 4))
+
+    def action_beside(self) -> None:
+        """Compare with the most similar image."""
+        if complaint := self.viewer.compare():
+            self.say(complaint)
+
+    def action_evidence(self) -> None:
+        """Evidence in full, or picture again."""
+        self.viewer.toggle_evidence()
+
+    def action_scroll_evidence(self, pages: int) -> None:
+        """Through the evidence."""
+        self.viewer.scroll_evidence(pages)
+
+    def action_layout(self) -> None:
+        """Picture and list, picture alone, list alone."""
+        present = next((name for name in LAYOUTS if name and self.has_class(name)), "")
+        self.remove_class(*filter(None, LAYOUTS))
+        following = LAYOUTS[(LAYOUTS.index(present) + 1) % len(LAYOUTS)]
+        if following:
+            self.add_class(following)

@@ -1,0 +1,75 @@
+"""What the board lists, and how it says so: filter, order and group, without a screen."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dgsforensics import agreement, queries, wording
+from dgsforensics.queries import Order
+from dgsforensics.records import Status, Verdict
+from dgsforensics.relations import Relation, Relations
+from dgsforensics.report import printable
+from dgsforensics.review import Item, Review
+
+VERDICTS = (
+    *(Verdict.FLAGGED, Verdict.INCONCLUSIVE, Verdict.NOT_FLAGGED),
+    f"{Status.UNREADABLE},{Status.UNSUPPORTED}",
+)
+"""What `next_verdict` goes through."""
+_VERDICT = re.compile(r"(?<!\S)verdict:(\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is listed, and how."""
+
+    query: str = ""
+    order: Order = Order.SCORE
+    reverse: bool = False
+    relation: Relation = Relation.NEAR
+    """What a group is."""
+    only: Item | None = None
+    """List the group of this image alone."""
+
+    def items(self, review: Review, relations: Relations) -> list[Item]:
+        """The images, in order."""
+        found = queries.listed(review, self.query, self.order, reverse=self.reverse)
+        return found if self.only is None else relations.related(self.only, self.relation, found)
+
+    def next_verdict(self) -> "Choice":
+        """One verdict after the other, then all; the rest of the filter stays."""
+        found = _VERDICT.search(self.query)
+        place = VERDICTS.index(found[1]) + 1 if found and found[1] in VERDICTS else 0
+        wanted = f"verdict:{VERDICTS[place]}" if place < len(VERDICTS) else ""
+        rest = _VERDICT.sub("", self.query).split()
+        return replace(self, query=" ".join([wanted, *rest]).strip(), only=None)
+
+    def next_order(self) -> "Choice":
+        """Sorted by the next column, from its natural end."""
+        orders = list(Order)
+        order = orders[(orders.index(self.order) + 1) % len(orders)]
+        return replace(self, order=order, reverse=False)
+
+    def next_relation(self) -> "Choice":
+        """The next meaning of a group."""
+        relations = list(Relation)
+        return replace(
+            self, relation=relations[(relations.index(self.relation) + 1) % len(relations)]
+        )
+
+    def summary(self, review: Review, items: Sequence[Item]) -> str:
+        """How far the reviewer is with these images, and what they are."""
+        counts = Counter(review.judgement(item) for item in items)
+        parts = [f"{len(items) - counts[None]} labelled, {counts[None]} to go"]
+        for pair in agreement.with_others(review):
+            kappa = "" if pair.kappa is None else f", κ {pair.kappa:.2f}"
+            parts.append(f"agree with {printable(pair.other)} {pair.same} of {pair.both}{kappa}")
+        what = self.query or "all"
+        if self.only is not None:
+            what = f"{self.relation} of {wording.name(self.only)}, {what}"
+        arrow = "↑" if self.reverse else "↓"
+        blind = " (blind)" if review.blind else ""
+        return " · ".join(
+            [*parts, f"{what} by {self.order} {arrow}", printable(review.reviewer) + blind]
+        )

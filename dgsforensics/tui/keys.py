@@ -1,0 +1,148 @@
+"""The keys of the review: what each does, its default, and how a settings file changes it.
+
+`[review.keys]` in the user's `config.toml` maps a name from `KEYS` to one key or several with
+commas: `next-unlabelled = "space"`. A settings file beside the pictures has no say: it could swap
+"AI" and "real".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+from dgsforensics.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One thing that a key does."""
+
+    name: str
+    keys: str
+    """By default; several with commas."""
+    action: str
+    """Of the board, or with `app.` of the application, as Textual writes it."""
+    says: str
+    """A word or two, for the footer."""
+    help: str = ""
+    """A line for the help screen; empty: as in the footer."""
+    footer: bool = False
+
+
+SECTIONS: dict[str, tuple[Key, ...]] = {
+    "Label this image": (
+        Key("ai", "1,a", "label('ai')", "AI", footer=True),
+        Key("real", "2,r", "label('real')", "real", footer=True),
+        Key("unsure", "3,u", "label('unsure')", "unsure", footer=True),
+        Key("unfit", "4,x", "label('unfit')", "unfit", "not an image to judge", footer=True),
+        Key("unlabel", "0,backspace", "label('')", "no label", "take the label away"),
+        Key("note", "t,enter", "note", "note", "write a note", footer=True),
+    ),
+    "Label its whole group (shift; what the filter hides is left alone)": (
+        Key("group-ai", "exclamation_mark,A", "label_group('ai')", "group AI"),
+        Key("group-real", "at,quotation_mark,R", "label_group('real')", "group real"),
+        Key("group-unsure", "number_sign,U", "label_group('unsure')", "group unsure"),
+        Key("group-unfit", "dollar_sign,X", "label_group('unfit')", "group unfit"),
+        Key(
+            *("group", "g", "relation", "group by"),
+            "what a group is: near-duplicates, same folder, same camera, same software",
+            footer=True,
+        ),
+        Key("group-only", "G", "only_group", "only group", "list the group alone, or all again"),
+    ),
+    "Take back": (
+        Key("undo", "z", "undo", "undo", "undo, without limit", footer=True),
+        Key("redo", "y", "redo", "redo"),
+    ),
+    "Go": (
+        Key("next-unlabelled", "n,space", "unlabelled(1)", "next", "next unlabelled", footer=True),
+        Key("previous-unlabelled", "N", "unlabelled(-1)", "previous", "previous unlabelled"),
+        Key("down", "down,j", "move(1)", "down"),
+        Key("up", "up,k", "move(-1)", "up"),
+        Key("page-down", "pagedown,ctrl+f", "page(1)", "page down"),
+        Key("page-up", "pageup,ctrl+b", "page(-1)", "page up"),
+        Key("first", "home", "end(-1)", "first"),
+        Key("last", "end", "end(1)", "last"),
+    ),
+    "The list": (
+        Key("filter", "slash", "filter", "filter", footer=True),
+        Key("verdict", "v", "verdict", "verdict", "flagged only, inconclusive only, ... all"),
+        Key("everything", "escape", "everything", "all", "drop the filter"),
+        Key("sort", "s", "sort", "sort", "sort by the next column", footer=True),
+        Key("reverse", "S", "reverse", "reverse", "sort the other way round"),
+        Key("refresh", "full_stop", "refresh_list", "again", "filter and sort again"),
+    ),
+    "The picture": (
+        Key("zoom-in", "plus,equals_sign", "zoom(1)", "zoom in"),
+        Key("zoom-out", "minus", "zoom(-1)", "zoom out"),
+        Key("actual", "o", "actual", "1:1", "one pixel of the picture to one of the screen"),
+        Key("fit", "f", "fit", "fit"),
+        Key(
+            "pan-left", "H,shift+left", "pan(-1,0)", "left", "move left; with J K L down, up, right"
+        ),
+        Key("pan-down", "J,shift+down", "pan(0,1)", "down"),
+        Key("pan-up", "K,shift+up", "pan(0,-1)", "up"),
+        Key("pan-right", "L,shift+right", "pan(1,0)", "right"),
+        Key("beside", "b", "beside", "compare", "the most similar image of the case beside it"),
+        Key("map", "m", "app.map", "map", "which parts moved the score (loads the detector)"),
+    ),
+    "The screen": (
+        Key("layout", "w", "layout", "wide", "more room for the picture, for the list, for both"),
+        Key("evidence", "i", "evidence", "evidence", "evidence in full, or picture again"),
+        Key("evidence-down", "right_square_bracket", "scroll_evidence(1)", "evidence down"),
+        Key("evidence-up", "left_square_bracket", "scroll_evidence(-1)", "evidence up"),
+        Key("dark", "d", "app.dark", "dark", "dark or light"),
+        Key("help", "question_mark,f1", "app.help", "help", footer=True),
+        Key("quit", "q,ctrl+q", "app.quit", "quit", footer=True),
+    ),
+}
+KEYS = {key.name: key for keys in SECTIONS.values() for key in keys}
+"""By name."""
+
+
+def bindings() -> list[Binding | tuple[str, str] | tuple[str, str, str]]:
+    """For Textual; the ids are the names."""
+    return [
+        Binding(key.keys, key.action, key.says, show=key.footer, id=key.name)
+        for key in KEYS.values()
+    ]
+
+
+def remapped(chosen: Mapping[str, object]) -> dict[str, str]:
+    """A keymap for Textual from a settings file.
+
+    Raises `UsageError` for a name that is not known, for what is no key, and for a key that would
+    then do two things.
+    """
+    for name, keys in chosen.items():
+        if name not in KEYS:
+            raise UsageError(f"[review.keys]: no key {name!r}", f"known: {', '.join(KEYS)}")
+        if not isinstance(keys, str) or not all(part.strip() for part in keys.split(",")):
+            raise UsageError(f"[review.keys]: {name} needs a key, or several with commas")
+    keymap = {name: str(keys).replace(" ", "") for name, keys in chosen.items()}
+    taken: dict[str, str] = {}
+    for name, key in KEYS.items():
+        for part in keymap.get(name, key.keys).split(","):
+            if part in taken:
+                raise UsageError(
+                    f"[review.keys]: {part} would be both {taken[part]} and {name}",
+                    f"give {taken[part]} or {name} another key",
+                )
+            taken[part] = name
+    return keymap
+
+
+def spelled(keys: str) -> str:
+    """Keys as they are written on a keyboard."""
+    return " ".join(_GLYPHS.get(part, part) for part in keys.split(","))
+
+
+_GLYPHS = {
+    **{"exclamation_mark": "!", "at": "@", "quotation_mark": '"', "number_sign": "#"},
+    **{"dollar_sign": "$", "slash": "/", "full_stop": ".", "question_mark": "?", "plus": "+"},
+    **{"right_square_bracket": "]", "left_square_bracket": "["},
+    **{"equals_sign": "=", "minus": "-", "escape": "Esc", "backspace": "Backspace", "f1": "F1"},
+    **{"enter": "Enter", "space": "Space", "up": "↑", "down": "↓", "pageup": "PgUp"},
+    **{"pagedown": "PgDn", "home": "Home", "end": "End", "shift+left": "⇧←", "shift+right": "⇧→"},
+    **{"shift+up": "⇧↑", "shift+down": "⇧↓", "ctrl+q": "^Q", "ctrl+f": "^F", "ctrl+b": "^B"},
+}

@@ -1,0 +1,178 @@
+"""The list: one line an image. Only the lines on the screen are ever drawn, so 50,000 cost nothing.
+
+The uppermost line is a heading that stays. What columns there are follows from the width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from dgsforensics import wording
+from dgsforensics.review import Item, Review
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    title: str
+    width: int
+    since: int
+    """The width of the list from which there is room for it."""
+
+
+_COLUMNS = (
+    _Column("verdict", 5, 0),
+    _Column("", 6, 48),  # the bar
+    _Column("score", 7, 0),
+    _Column("name", 0, 0),  # what is left
+    _Column("size", 11, 84),
+    _Column("format", 7, 62),
+    _Column("claims", 7, 72),
+    _Column("label", 9, 0),
+)
+_NAME = 3
+_WIDE = 110
+"""From here on verdicts are written out."""
+
+
+class Rows(ScrollView, can_focus=True):
+    """The images that the filter lets through."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *("rows--heading", "rows--cursor", "rows--flagged", "rows--inconclusive"),
+        *("rows--not_flagged", "rows--unreadable", "rows--unsupported", "rows--label"),
+    }
+
+    cursor: reactive[int] = reactive(0, repaint=False)
+    """Position in the list."""
+
+    @dataclass
+    class Moved(Message):
+        """Another image is the current one (None: the list is empty)."""
+
+        item: Item | None
+
+    def __init__(self, review: Review) -> None:
+        super().__init__()
+        self._review = review
+        self._items: Sequence[Item] = ()
+        self._root = ""
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """What is listed, in order."""
+        return self._items
+
+    @property
+    def current(self) -> Item | None:
+        """The image under the cursor."""
+        return self._items[self.cursor] if self._items else None
+
+    def show(self, items: Sequence[Item], current: Item | None = None) -> None:
+        """List these; the cursor stays on `current` where it is among them, else at its height."""
+        self._items = items
+        self._root = str(self._review.root)
+        self.virtual_size = Size(0, len(items) + 1)
+        place = items.index(current) if current is not None and current in items else self.cursor
+        place = max(0, min(place, len(items) - 1))
+        self.set_reactive(Rows.cursor, place)
+        self._reveal()
+        self.refresh()
+        self.post_message(self.Moved(self.current))
+
+    def move(self, to: int) -> None:
+        """Put the cursor on a position; beyond the ends is at the ends."""
+        self.cursor = max(0, min(to, len(self._items) - 1))
+
+    @property
+    def page(self) -> int:
+        """Images on the screen at once."""
+        return max(1, self.size.height - 1)
+
+    def watch_cursor(self, old: int, new: int) -> None:
+        """Follow with the view, and tell the board."""
+        self._reveal()
+        self.refresh()
+        self.post_message(self.Moved(self.current))
+
+    def on_resize(self) -> None:
+        """Keep the cursor in view."""
+        self._reveal()
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose a row with the mouse."""
+        row = event.y - 1 + round(self.scroll_y)
+        if event.y > 0 and row < len(self._items):
+            self.move(row)
+
+    def _reveal(self) -> None:
+        top = round(self.scroll_y)
+        if self.cursor < top:
+            top = self.cursor
+        elif self.cursor >= top + self.page:
+            top = self.cursor - self.page + 1
+        self.scroll_to(y=top, animate=False, immediate=True)
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the screen."""
+        width = self.scrollable_content_region.width
+        columns = self._layout(width)
+        if y == 0:
+            style = self.get_component_rich_style("rows--heading")
+            titles = zip(_COLUMNS, columns, strict=True)
+            text = "".join(set_cell_size(f" {c.title if w > 5 else ''}", w) for c, w in titles)
+            return Strip([Segment(_cell(text, width), style)], width)
+        place = y - 1 + round(self.scroll_y)
+        if place >= len(self._items):
+            return Strip.blank(width, self.rich_style)
+        return self._row(self._items[place], columns, width, current=place == self.cursor)
+
+    def _layout(self, width: int) -> list[int]:
+        """The width of each column; 0 for one without room."""
+        widths = [c.width if width >= c.since else 0 for c in _COLUMNS]
+        if width >= _WIDE:
+            widths[0] = 13
+            widths[1] = 14
+        widths[_NAME] = max(8, width - sum(widths) - 1)
+        return widths
+
+    def _row(self, item: Item, columns: list[int], width: int, *, current: bool) -> Strip:
+        base = self.rich_style
+        if current:
+            base = self.get_component_rich_style("rows--cursor")
+        kind = self.get_component_rich_style(f"rows--{item.kind}", partial=True)
+        mine = self.get_component_rich_style("rows--label", partial=True)
+        short, full = wording.VERDICTS[item.kind]
+        score = item.probability
+        texts: list[tuple[str, Style | None]] = [
+            (full if columns[0] > 5 else short, kind),
+            ("" if score is None else wording.bar(score, max(0, columns[1] - 1)), kind),
+            ("" if score is None else wording.percent(score), kind),
+            (wording.shortened(wording.place(item, self._root), columns[_NAME] - 1), None),
+            (wording.size(item), None),
+            (item.row.facts.format or "", None),
+            ("".join(wording.MARKS[mark] for mark in item.marks), None),
+            (wording.label(self._review, item), mine),
+        ]
+        # The pointer, for screens without colour.
+        segments = [Segment("▸" if current else " ", base)]
+        for (text, style), room in zip(texts, columns, strict=True):
+            if room:
+                segments.append(Segment(_cell(text, room), base + style if style else base))
+        return Strip(segments).adjust_cell_length(width, base)
+
+
+def _cell(text: str, width: int) -> str:
+    """Text in exactly so many cells, the last of them blank."""
+    if cell_len(text) >= width:
+        text = set_cell_size(text, max(0, width - 1))
+    return set_cell_size(text, width)

@@ -1,0 +1,117 @@
+"""The right side of the board: the picture, what stands beside it, and its evidence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.message import Message
+
+from dgsforensics import wording
+from dgsforensics.relations import Relations
+from dgsforensics.review import Item, Review
+from dgsforensics.tui.decoding import Decoder
+from dgsforensics.tui.evidence import EvidencePane
+from dgsforensics.tui.graphics import Renderer
+from dgsforensics.tui.heat import Heat
+from dgsforensics.tui.picture import PicturePane
+
+
+class Viewer(Vertical, can_focus=False):
+    """Shows one image of the review."""
+
+    @dataclass
+    class Decoded(Message):
+        """A picture is ready; posted by a decoding thread."""
+
+        path: Path
+
+    def __init__(self, review: Review, relations: Relations, renderer: Renderer) -> None:
+        super().__init__()
+        self.picture = PicturePane(renderer)
+        self._evidence = EvidencePane()
+        self._review = review
+        self._relations = relations
+        self._decoder = Decoder(lambda path: self.post_message(self.Decoded(path)))
+        self._item: Item | None = None
+        self._ahead: list[Path] = []
+        self._compares = False
+        self.has_heat = False
+        """Whether the regions that moved the score are there, shown or hidden."""
+
+    def compose(self) -> ComposeResult:
+        """The picture above the evidence."""
+        yield self.picture
+        yield self._evidence
+
+    def on_unmount(self) -> None:
+        """Stop decoding."""
+        self._decoder.close()
+
+    def show(self, item: Item | None, ahead: Sequence[Item] = ()) -> None:
+        """Show an image; those `ahead` are decoded meanwhile, the most likely next one first."""
+        self._item = item
+        self._ahead = [other.path for other in ahead]
+        self._show_picture()
+        self.refresh_evidence()
+
+    def refresh_evidence(self) -> None:
+        """Say again what is known, e.g. after a decision."""
+        similar = None if self._item is None else self._relations.nearest(self._item)
+        self._evidence.show(self._review, self._item, similar)
+
+    def compare(self) -> str | None:
+        """Put the most similar image beside each one, or no longer; what to say about that."""
+        self._compares = not self._compares
+        self._show_picture()
+        if not self._compares or self._item is None or self._relations.nearest(self._item):
+            return None
+        return "there is no other image to compare with"
+
+    def heat(self, item: Item, heat: Heat) -> None:
+        """Lay the regions that moved the score over an image, if it is still the one shown."""
+        if item is self._item:
+            self.has_heat = True
+            self.picture.heat(heat)
+
+    def toggle_evidence(self) -> None:
+        """The evidence in full height, or below the picture."""
+        self.toggle_class("evidence-in-full")
+
+    def scroll_evidence(self, pages: int) -> None:
+        """Half a page down (positive) or up."""
+        height = max(1, self._evidence.size.height // 2)
+        self._evidence.scroll_relative(y=pages * height, animate=False)
+
+    def on_viewer_decoded(self, message: Decoded) -> None:
+        """Show what was waited for."""
+        other = self._beside()
+        if self._item is not None and message.path == self._item.path:
+            self._show_picture()
+        elif other is not None and message.path == other.path:
+            self.picture.beside(self._decoder.get(other.path), _caption(other))
+
+    def _show_picture(self) -> None:
+        item, self.has_heat = self._item, False
+        if item is None:
+            self._decoder.want([])
+            self.picture.show(None, "")
+            return
+        other = self._beside()
+        beside = [] if other is None else [other.path]
+        self._decoder.want([item.path, *beside, *self._ahead])
+        self.picture.show(self._decoder.get(item.path), _caption(item))
+        if other is not None:
+            self.picture.beside(self._decoder.get(other.path), _caption(other))
+
+    def _beside(self) -> Item | None:
+        if not self._compares or self._item is None:
+            return None
+        found = self._relations.nearest(self._item)
+        return None if found is None else found[0]
+
+
+def _caption(item: Item) -> str:
+    score = "" if item.probability is None else wording.percent(item.probability).strip() + " "
+    return f"{score}{item.path.name}"
