@@ -23,15 +23,11 @@ class Agreement:
 def with_others(review: Review) -> list[Agreement]:
     """The reviewer against each other one with an image in common, by name."""
     pairs: dict[str, list[tuple[str, str]]] = {}
-    seen: set[str] = set()
-    for item in review.items:
-        mine = review.judgement(item)
-        if mine is None or item.sha256 is None or item.sha256 in seen:
-            continue
-        seen.add(item.sha256)
-        for decision in review.decisions(item):
-            if decision.reviewer != review.reviewer and decision.judgement is not None:
-                pairs.setdefault(decision.reviewer, []).append((mine, decision.judgement))
+    for sha256, mine in review.labels.items():
+        for item in review.copies(sha256)[:1]:
+            for decision in review.decisions(item):
+                if decision.reviewer != review.reviewer and decision.judgement is not None:
+                    pairs.setdefault(decision.reviewer, []).append((mine, decision.judgement))
     return [_compared(other, pairs[other]) for other in sorted(pairs)]
 
 

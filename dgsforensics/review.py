@@ -165,6 +165,16 @@ class Review:
         """The files with this content."""
         return self._by_content.get(sha256, ())
 
+    @property
+    def labels(self) -> dict[str, Judgement]:
+        """The reviewer's own labels, by sha256."""
+        found = {}
+        for sha256, by in self._standing.items():
+            mine = by.get(self.reviewer)
+            if mine is not None and mine.judgement is not None:
+                found[sha256] = mine.judgement
+        return found
+
     def judgement(self, item: Item) -> Judgement | None:
         """The reviewer's own label."""
         return self._state(item)[0]

@@ -170,12 +170,16 @@ def _show(
     theme: str,
     advance: bool,
 ) -> None:
+    import PIL.Image
+
     from dgsforensics import settings
     from dgsforensics.tui import keys
     from dgsforensics.tui.app import ReviewApp
     from dgsforensics.tui.choice import Choice
     from dgsforensics.tui.graphics import Wish, choose
 
+    # `images` has limits of its own; Pillow's would call a large TIFF or WebP damaged.
+    PIL.Image.MAX_IMAGE_PIXELS = None
     keymap = keys.remapped(settings.table("review", "keys"))
     ReviewApp(
         review,

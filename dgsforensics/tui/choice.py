@@ -1,7 +1,6 @@
 """What the board lists, and how it says so: filter, order and group, without a screen."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -60,8 +59,9 @@ class Choice:
 
     def summary(self, review: Review, items: Sequence[Item]) -> str:
         """How far the reviewer is with these images, and what they are."""
-        counts = Counter(review.judgement(item) for item in items)
-        parts = [f"{len(items) - counts[None]} labelled, {counts[None]} to go"]
+        labels = review.labels
+        done = sum(item.sha256 in labels for item in items)
+        parts = [f"{done} labelled, {len(items) - done} to go"]
         for pair in agreement.with_others(review):
             kappa = "" if pair.kappa is None else f", κ {pair.kappa:.2f}"
             parts.append(f"agree with {printable(pair.other)} {pair.same} of {pair.both}{kappa}")

@@ -44,7 +44,7 @@ _WIDE = 110
 """From here on verdicts are written out."""
 
 
-class Rows(ScrollView, can_focus=True):
+class Rows(ScrollView, can_focus=True, inherit_bindings=False):
     """The images that the filter lets through."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {

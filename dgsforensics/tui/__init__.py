@@ -1,0 +1,1 @@
+"""The screen of `dgsf review`: Textual widgets, and what they need that is not a widget."""

@@ -1,0 +1,280 @@
+"""The pane that shows one picture, or two side by side: fitted, zoomed, panned, with its heat.
+
+With half blocks and letters all drawing happens when a line is asked for; real pixels take longer,
+are made in a thread, and until they arrive the place is empty or shows the view before.
+"""
+
+import logging
+from functools import partial
+
+from textual import events
+from textual.geometry import Offset, Region
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from dgsforensics.tui import drawing, graphics, viewport
+from dgsforensics.tui.decoding import Shot
+from dgsforensics.tui.drawing import Part
+from dgsforensics.tui.graphics import Protocol, Renderer
+from dgsforensics.tui.heat import Heat
+from dgsforensics.tui.viewport import Box, View
+
+_log = logging.getLogger(__name__)
+
+_Pixels = list[tuple[Part, list[Strip] | str]]
+
+
+class PicturePane(Widget):
+    """Shows what it is given; keys are bound by the application, the mouse zooms and drags."""
+
+    DEFAULT_CSS = "PicturePane { width: 1fr; height: 1fr; }"
+    ALLOW_SELECT = False
+
+    class Drawn(Message):
+        """Real pixels are ready; None when they could not be made."""
+
+        bubble = False
+
+        def __init__(self, generation: int, drawn: _Pixels | None) -> None:
+            super().__init__()
+            self.generation = generation
+            self.drawn = drawn
+
+    def __init__(
+        self,
+        renderer: Renderer = graphics.BLOCKS,
+        *,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._renderer = renderer
+        self._pictures: list[tuple[Shot | None, str]] = [(None, "")]
+        self._view = View()
+        self._heat: Heat = ()
+        self._heat_shown = True
+        self._held: Offset | None = None
+        """Where the mouse was last while it drags."""
+        self._lines: list[Strip] | None = None
+        self._lines_for: object = None
+        self._drawn: _Pixels = []
+        self._generation = 0
+        self._is_drawing = False
+
+    # What is shown
+
+    def show(self, shot: Shot | None, caption: str) -> None:
+        """Show a picture, fitted, with a name below it and nothing beside it.
+
+        Without a shot the caption is that of a picture being loaded; "" when none is selected.
+        """
+        self._pictures = [(shot, caption)]
+        self._view = View()
+        self._heat = ()
+        self._heat_shown = True
+        self._change()
+
+    def beside(self, shot: Shot | None, caption: str = "") -> None:
+        """Show a second picture to the right, zoomed and panned alike; ("" for none).
+
+        The same part of both is shown at the same size, whatever their numbers of pixels.
+        """
+        second = [(shot, caption)] if shot or caption else []
+        self._pictures = [*self._pictures[:1], *second]
+        self._change()
+
+    def heat(self, regions: Heat) -> None:
+        """Lay regions and their weights in [-1, 1] over the first picture; none takes them off."""
+        self._heat = tuple(regions)
+        self._change()
+
+    def toggle_heat(self) -> None:
+        """Hide the regions, or show them again."""
+        self._heat_shown = not self._heat_shown
+        self._change()
+
+    # The view
+
+    def zoom(self, steps: int, at: tuple[int, int] | None = None) -> None:
+        """Zoom in (positive) or out; the cell `at` (column, row of the pane) stays where it is."""
+        parts = self._parts()
+        if (shot := parts[0].shot) is None or shot.image is None:
+            return
+        part, place = parts[0], None
+        if at is not None:
+            part = next((p for p in parts if p.left <= at[0] < p.left + p.cells[0]), part)
+            cell = self._renderer.cell
+            place = ((at[0] - part.left + 0.5) * cell[0], (at[1] + 0.5) * cell[1])
+        self._view = viewport.zoomed(self._view, shot.size, part.room, steps, place)
+        self._change()
+
+    def fit(self) -> None:
+        """Show all of the picture."""
+        self._view = View()
+        self._change()
+
+    def actual(self) -> None:
+        """Show one pixel of the picture as one displayed pixel."""
+        part = self._parts()[0]
+        if part.shot is not None and part.shot.image is not None:
+            self._view = viewport.scaled(self._view, part.shot.size, part.room, 1.0)
+            self._change()
+
+    def pan(self, dx: int, dy: int) -> None:
+        """Show what lies `dx` columns to the right and `dy` rows below, up to the edge."""
+        part = self._parts()[0]
+        if part.shot is not None and part.shot.image is not None:
+            across, down = self._renderer.cell
+            self._view = viewport.panned(
+                self._view, part.shot.size, part.room, dx * across, dy * down
+            )
+            self._change()
+
+    @property
+    def scale(self) -> float | None:
+        """Displayed pixels along one pixel of the first picture; None without a picture."""
+        shown = self._parts()[0].frame
+        return shown.scale if shown else None
+
+    @property
+    def visible_box(self) -> Box | None:
+        """The part of the first picture that can be seen; None without a picture."""
+        shown = self._parts()[0].frame
+        return shown.box if shown else None
+
+    # The mouse
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Zoom in at the pointer."""
+        self._wheel(event, 1)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Zoom out at the pointer."""
+        self._wheel(event, -1)
+
+    def _wheel(self, event: events.MouseEvent, steps: int) -> None:
+        event.stop()
+        if (offset := event.get_content_offset(self)) is not None:
+            self.zoom(steps, (offset.x, offset.y))
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Take hold of the picture."""
+        if event.button == 1:
+            self.capture_mouse()
+            self._held = event.screen_offset
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Drag it."""
+        if self._held is not None:
+            moved = event.screen_offset - self._held
+            self._held = event.screen_offset
+            self.pan(-moved.x, -moved.y)
+
+    def on_mouse_up(self, event: events.MouseUp) -> None:
+        """Let go."""
+        self.release_mouse()
+        self._held = None
+
+    # Drawing
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fit again."""
+        self._change()
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the pane."""
+        state = (self.size, self.app.current_theme.dark)
+        if self._lines is None or self._lines_for != state:
+            self._lines, self._lines_for = self._draw(), state
+        return self._lines[y]
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The lines within `crop`; sixels are drawn over them by the last."""
+        lines = super().render_lines(crop)
+        if self._renderer.protocol is not Protocol.SIXEL or not lines or not self.screen.is_active:
+            return lines
+        x, y = self.content_region.offset
+        end = (self.region.x + crop.right, self.region.y + crop.bottom - 1)
+        for part in self._parts():
+            sequence = self._pixels_of(part)
+            if isinstance(sequence, str):
+                lines[-1] = graphics.painted_over(lines[-1], sequence, (x + part.left, y), end)
+        return lines
+
+    def _change(self) -> None:
+        self._lines = None
+        self.refresh()
+        self._generation += 1
+        if self._renderer.has_pixels and not self._is_drawing and self.is_mounted:
+            self._draw_pixels()
+
+    def _parts(self) -> list[Part]:
+        heat = self._heat if self._heat_shown else ()
+        return drawing.arrange(self._pictures, self._view, self.size, self._renderer, heat)
+
+    @property
+    def _has_colour(self) -> bool:
+        return self._renderer.protocol is not Protocol.TEXT and not self.app.no_color
+
+    def _draw(self) -> list[Strip]:
+        columns = [self._draw_part(part) for part in self._parts()]
+        gap = drawing.empty(1, len(columns[0]))
+        lines = columns[0]
+        if len(columns) == 2:
+            lines = [Strip.join(row) for row in zip(columns[0], gap, columns[1], strict=True)]
+        return [*lines, *drawing.empty(self.size.width, self.size.height - len(lines))]
+
+    def _draw_part(self, part: Part) -> list[Strip]:
+        if part.frame is None:
+            return drawing.message(part)
+        if self._renderer.has_pixels:
+            pixels = self._pixels_of(part)
+            lines = pixels if isinstance(pixels, list) else drawing.empty(*part.cells)
+        else:
+            is_dark = self.app.current_theme.dark
+            lines = drawing.in_characters(part, self._renderer, self._has_colour, is_dark)
+        return [*lines, drawing.caption(part, self._has_colour)]
+
+    # Real pixels
+
+    def _pixels_of(self, part: Part) -> list[Strip] | str | None:
+        """What was drawn last for a part: perhaps an earlier view, but never another picture."""
+        for drawn, pixels in self._drawn:
+            if (drawn.shot, drawn.cells, drawn.left) == (part.shot, part.cells, part.left):
+                return pixels
+        return None
+
+    def _draw_pixels(self) -> None:
+        self._is_drawing = True
+        background = self.background_colors[1].rgb
+        work = partial(self._make_pixels, self._generation, self._parts(), background)
+        self.run_worker(work, thread=True, group="pixels")
+
+    def _make_pixels(
+        self, generation: int, parts: list[Part], background: tuple[int, int, int]
+    ) -> None:
+        """Runs in a thread."""
+        drawn: _Pixels | None = None
+        try:
+            drawn = [
+                (part, drawing.in_pixels(part, self._renderer, background, self.app.console))
+                for part in parts
+                if part.frame is not None
+            ]
+        except Exception:  # whatever the terminal and the extra make of it, blocks can be shown
+            _log.warning("no picture could be drawn in pixels", exc_info=True)
+        self.post_message(self.Drawn(generation, drawn))
+
+    def on_picture_pane_drawn(self, message: Drawn) -> None:
+        """Show what the thread has made, and go on with what was asked for meanwhile."""
+        self._is_drawing = False
+        if message.drawn is None:
+            self._renderer = graphics.BLOCKS
+            self._view = View()
+        else:
+            self._drawn = message.drawn
+        self._lines = None
+        self.refresh()
+        if self._renderer.has_pixels and message.generation != self._generation:
+            self._draw_pixels()
