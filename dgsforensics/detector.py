@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
 
@@ -19,7 +19,7 @@ import PIL.Image
 import torch
 from numpy.typing import NDArray
 
-from dgsforensics import checkpoint, files, images, patches
+from dgsforensics import checkpoint, files, groups, images, patches, provenance
 from dgsforensics.calibration import Calibration, Thresholds
 from dgsforensics.checkpoint import Checkpoint
 from dgsforensics.config import DetectorConfig, InputConfig
@@ -34,7 +34,7 @@ from dgsforensics.files import DEFAULT_LIMITS, Limits
 from dgsforensics.folders import find_files
 from dgsforensics.images import Picture
 from dgsforensics.model import DetectorModel
-from dgsforensics.records import Failure, FileFacts, Known, Prediction, Status
+from dgsforensics.records import Failure, FileFacts, Known, Prediction, Status, Traits
 from dgsforensics.window import ahead
 
 logger = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ class _Prepared:
     pixels: NDArray[np.uint8]
     """(size, size, 3) RGB."""
     note: str | None
+    traits: Traits | None = None
 
 
 class Detector:
@@ -137,11 +138,13 @@ class Detector:
         workers: int | None = None,
         limits: Limits = DEFAULT_LIMITS,
         known: Callable[[str], Known | None] | None = None,
+        alter: Callable[[Picture], Picture] | None = None,
     ) -> Iterator[list[Prediction | Failure]]:
         """As `scan`, for what `folders.find_files` found, in lists to be stored at once.
 
-        `known` maps a SHA-256 to an earlier result, which is used instead of the model; it is
-        called from the decoding threads.
+        `known` maps a SHA-256 to an earlier result, which is used instead of the model. `alter`
+        makes another picture of each, which is scored in its place. Both are called from the
+        decoding threads.
         """
         size = self.batch_size(batch)
         threads = workers or min(4, os.cpu_count() or 1)
@@ -149,7 +152,7 @@ class Detector:
         def prepare(item: Path | Failure) -> _Prepared | Known | Failure:
             if isinstance(item, Failure):
                 return item
-            return self._load(item, limits, known)
+            return self._load(item, limits, known, alter)
 
         pending: list[tuple[Path, _Prepared | Known | Failure]] = []
         waiting, flushed = 0, time.monotonic()
@@ -206,7 +209,8 @@ class Detector:
                 case _Prepared():
                     logit = next(logits)
                     if math.isfinite(logit):
-                        rows.append(self._judge(path, row.facts, logit, row.note))
+                        judged = self._judge(path, row.facts, logit, row.note)
+                        rows.append(replace(judged, traits=row.traits))
                     else:
                         rows.append(Failure(path, row.facts, Status.UNREADABLE, NO_SCORE))
                 case _:
@@ -230,7 +234,11 @@ class Detector:
         return [], size
 
     def _load(
-        self, path: Path, limits: Limits, known: Callable[[str], Known | None] | None
+        self,
+        path: Path,
+        limits: Limits,
+        known: Callable[[str], Known | None] | None,
+        alter: Callable[[Picture], Picture] | None,
     ) -> _Prepared | Known | Failure:
         """Read, look up, decode and select; runs in a thread. Only a `CaseError` ends the scan."""
         facts = FileFacts()
@@ -239,7 +247,10 @@ class Detector:
             facts = images.facts_of(data)
             if known and facts.sha256 and (earlier := known(facts.sha256)):
                 return earlier
-            return self._prepare(images.decode(data, limits, facts))
+            picture = images.decode(data, limits, facts)
+            if alter:
+                return self._prepare(alter(picture))
+            return replace(self._prepare(picture), traits=_traits(data, picture))
         except ImageError as error:
             status = (
                 Status.UNSUPPORTED if isinstance(error, UnsupportedError) else Status.UNREADABLE
@@ -276,6 +287,12 @@ class Detector:
             cached=cached,
             reason=note,
         )
+
+
+def _traits(data: bytes, picture: Picture) -> Traits:
+    """What a reviewer sorts images by; read while the file is at hand."""
+    fingerprint = groups.fingerprint(PIL.Image.fromarray(picture.pixels))
+    return Traits(fingerprint, tuple(provenance.read(data, picture.facts.format)))
 
 
 def input_pixels(config: InputConfig, picture: Picture) -> tuple[NDArray[np.uint8], str | None]:

@@ -2,9 +2,7 @@
 
 import io
 import os
-import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,8 +13,9 @@ from typing import TextIO
 
 from dgsforensics import progress, report, scanning
 from dgsforensics.errors import ExitCode, UsageError
+from dgsforensics.interrupts import remembered_interrupt
 from dgsforensics.records import Failure, Prediction, ScanSummary, Verdict
-from dgsforensics.scanning import Request
+from dgsforensics.request import Request
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def run(request: Request, form: Form) -> ExitCode:
     started, interrupted = time.monotonic(), False
     with ExitStack() as stack:
         batches = stack.enter_context(job.begun())
-        stopped = stack.enter_context(_remembered_interrupt())
+        stopped = stack.enter_context(remembered_interrupt())
         # The bar first: while it is drawn, standard output is what it says it is.
         bar = stack.enter_context(progress.bar(len(job.found), form.quiet))
         output = stack.enter_context(_output(form.output))
@@ -67,26 +66,6 @@ def run(request: Request, form: Form) -> ExitCode:
     if not form.quiet:
         progress.summary(summary, interrupted)
     return _exit_code(summary, interrupted)
-
-
-@contextmanager
-def _remembered_interrupt() -> Iterator[threading.Event]:
-    """Ctrl-C as ever, and an event that stays set: Python drops the exception when it happens to
-    surface in a destructor or a weak reference's callback, and the scan would run on."""
-    event = threading.Event()
-
-    def interrupt(signum: int, frame: object) -> None:
-        event.set()
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _write(write: Callable[..., None], *arguments: object) -> None:

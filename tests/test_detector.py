@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import random
 import threading
@@ -45,6 +46,23 @@ def test_same_bytes_same_logit_whatever_stands_beside(detector, folder):
     assert logits(detector, [folder], batch=4, workers=3) == reference
     one = folder / "05.png"
     assert logits(detector, [one], batch=4) == {"05.png": reference["05.png"]}
+
+
+def test_an_altered_picture_is_scored_in_place_of_the_file(detector, folder):
+    reference = logits(detector, [folder])
+    seen = []
+
+    def mirrored(picture):
+        seen.append(picture.facts)
+        return dataclasses.replace(picture, pixels=picture.pixels[:, ::-1].copy())
+
+    found = list(find_files([folder]))
+    rows = [row for rows in detector.scan_batches(found, alter=mirrored) for row in rows]
+    for row in rows:
+        mirror = Image.open(row.path).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        assert row.logit == pytest.approx(detector.score(mirror).logit, abs=1e-4)
+        assert row.logit != reference[row.path.name]
+    assert sorted(f.sha256 for f in seen) == sorted(row.facts.sha256 for row in rows)
 
 
 def test_other_batch_sizes_differ_by_rounding_only(detector, folder):

@@ -1,0 +1,205 @@
+"""`dgsf eval`: how good detectors are on labelled images."""
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dgsforensics.cli.options import BackboneWeights, Debug, configure_logging, interruptible
+from dgsforensics.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from dgsforensics.evalreport import Evaluation
+
+EPILOG = (
+    "Exit codes: 0 done · 2 wrong usage, or no image could be read · 130 interrupted, run it again "
+    "to go on."
+)
+_SHOWN = 20
+"""Files without a score that are named on standard error; JSON and HTML name all."""
+
+
+def evaluate(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder with real/ and fake/ (or 0_real/, 1_fake/) at any depth, or a manifest "
+            "(.jsonl, .csv) with path and label. What is for training is left out.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(
+            envvar="DGSF_MODEL",
+            metavar="NAME|FILE",
+            help="Detector; several are compared with the first.",
+            show_default="the bundled detector",
+        ),
+    ] = None,
+    tiers: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST", help="What is done to the images first: clean, web, hard, with commas."
+        ),
+    ] = "clean",
+    by: Annotated[
+        str, typer.Option(metavar="generator|source|format|size", help="How figures are split up.")
+    ] = "generator",
+    fpr: Annotated[
+        list[float] | None,
+        typer.Option(
+            metavar="RATE",
+            help="Also at this false-positive rate: TPR, and verdicts at the calibrated threshold; "
+            "may be repeated.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a page with diagrams.", show_default=False),
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.jsonl",
+            help="Keep scores here, and use those that are there.",
+            show_default="one for DATA, in the user's cache",
+        ),
+    ] = None,
+    backbone_weights: BackboneWeights = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            envvar="DGSF_DEVICE", metavar="auto|cpu|cuda|mps", help="Where the model runs."
+        ),
+    ] = "auto",
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Images in a forward pass.", show_default="auto"),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            envvar="DGSF_WORKERS",
+            min=1,
+            metavar="N",
+            help="Decoding threads.",
+            show_default="auto",
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Evaluate detectors on labelled images.
+
+    For all images and for each generator: accuracies, AP, AUROC, TPR at fixed false-positive rates
+    and calibration, with 95 % intervals. Scores are kept: run it again after an interruption, or
+    with other options, and only what is missing is scored.
+    """
+    from dgsforensics import evaluating, progress, slices
+    from dgsforensics.report import printable
+    from dgsforensics.scores import default_path
+    from dgsforensics.tiers import parse
+
+    configure_logging(quiet=quiet, verbose=verbose, debug=debug)
+    if as_json and as_csv:
+        raise UsageError("choose one of --json and --csv")
+    chosen = next((name for name in slices.CHOICES if name == by), None)
+    if chosen is None:
+        raise UsageError(f"--by: not known: {by!r}", f"known: {', '.join(slices.CHOICES)}")
+    request = evaluating.Request(
+        data=data,
+        models=[str(name) for name in model] if model else [None],
+        tiers=parse(tiers),
+        by=chosen,
+        rates=tuple(sorted(set(fpr or []))),
+        scores=default_path(data) if scores is None else scores,
+        backbone_weights=backbone_weights,
+        device=device,
+        batch=batch,
+        workers=workers,
+    )
+    if html is not None:
+        _refuse_unwritable(html)
+    with interruptible():
+        try:
+            with progress.stages(quiet) as tell:
+                found = evaluating.run(request, tell)
+        except KeyboardInterrupt:
+            if not quiet:
+                progress.notice(f"scores so far are kept in {printable(request.scores)}")
+            raise
+        if not quiet:
+            _remark(found)
+        if html is not None:
+            _write_page(found, html)
+        _print(found, as_json=as_json, as_csv=as_csv)
+
+
+def _remark(found: "Evaluation") -> None:
+    """What a person has to know about the data, to standard error."""
+    from dgsforensics import progress
+    from dgsforensics.report import printable
+
+    for note in found.notes:
+        progress.notice(printable(note))
+    if found.copies:
+        progress.notice(f"{found.copies} images left out: copies.")
+    if found.unread:
+        progress.notice(f"{len(found.unread)} files were not evaluated:")
+        for unread in found.unread[:_SHOWN]:
+            progress.notice(f"  {printable(unread.path)}: {printable(unread.reason)}")
+        if len(found.unread) > _SHOWN:
+            progress.notice(f"  and {len(found.unread) - _SHOWN} more, which --json lists")
+
+
+def _refuse_unwritable(page: Path) -> None:
+    """Before hours of work."""
+    if not page.absolute().parent.is_dir() or page.is_dir():
+        raise UsageError(f"--html: cannot write {page}", "name a file in a folder that exists")
+
+
+def _write_page(found: "Evaluation", page: Path) -> None:
+    """At once or not at all."""
+    from dgsforensics import evalpage
+
+    partial = page.with_name(page.name + ".part")
+    try:
+        partial.write_text(evalpage.render(found), encoding="utf-8")
+        os.replace(partial, page)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UsageError(f"--html: cannot write {page}: {error.strerror}") from error
+
+
+def _print(found: "Evaluation", *, as_json: bool, as_csv: bool) -> None:
+    """The results, to standard output."""
+    from rich.console import Console
+
+    from dgsforensics import evalreport
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8 whatever the locale
+    try:
+        if as_json:
+            sys.stdout.write(evalreport.as_json(found))
+        elif as_csv:
+            sys.stdout.write(evalreport.as_csv(found))
+        else:
+            # Away from a terminal nothing limits the width.
+            width = None if sys.stdout.isatty() else 1000
+            console = Console(width=width, highlight=False, markup=False, emoji=False)
+            for table in evalreport.tables(found):
+                console.print(table)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # a reader that has seen enough
+    except OSError as error:
+        raise UsageError(f"cannot write the results: {error.strerror}") from error
+    raise typer.Exit(ExitCode.CLEAN)
