@@ -5,15 +5,17 @@ A set is a folder or a manifest. In a folder the label comes from the innermost 
 
     photos/0_real/x.jpg     sdxl/1_fake/y.png     train/sdxl/1_fake/z.png     fake/sdxl/w.png
 
-The generator, or the source of photographs, is the folder directly above it, else the first one
-below it that is neither a label nor a split. `train`, `val`, `valid`, `validation` or `test`, as
-the outermost folder or next to the label folder, is the split. What is for testing is left out.
-Hidden files count and symbolic links inside the folder are passed over, as in a scan.
+The generator, or the source of photographs, is the folder directly above it, else one below it or
+further up; `layouts` has the rules, and what benchmarks add. `train`, `val`, `valid`, `validation`
+or `test`, as the outermost folder or next to the label folder, is the split: training leaves out
+what is for testing, an evaluation what is for training. Hidden files count and symbolic links
+inside the folder are passed over, as in a scan.
 
 A manifest is JSON Lines (`.jsonl`, `.json`) or CSV with a header (`.csv`), in UTF-8. `path` and
 `label` are needed; `generator`, `caption`, `source` (or `repo`), `split`, `sha256`,
 `near_dup_group` (or `group`) and `style` are used where given, and all else is ignored. In JSON a
-byte of a path that is not UTF-8 is written as Python has it, `\\udce9` for 0xe9.
+byte of a path that is not UTF-8 is written as Python has it, `\\udce9` for 0xe9. The labels
+`unsure` and `unfit`, which `dgsf export` writes, leave an image out.
 """
 
 import csv
@@ -22,38 +24,24 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from dgsforensics.errors import UsageError
 from dgsforensics.folders import find_files
-from dgsforensics.records import Failure, Label
+from dgsforensics.layouts import LABELS, SPLITS, Split, Tree, read_place, survey
+from dgsforensics.records import Failure, Judgement, Label
 
 UNKNOWN = "unknown"
 """Stands for a generator or source that nothing names."""
 
-Split = Literal["train", "validation"]
 _Meaning = TypeVar("_Meaning")
 
-_LABEL_FOLDERS = {
-    "real": Label.REAL,
-    "0_real": Label.REAL,
-    "fake": Label.GENERATED,
-    "1_fake": Label.GENERATED,
-    "generated": Label.GENERATED,
-    "ai": Label.GENERATED,
-}
-_LABELS = _LABEL_FOLDERS | {"0": Label.REAL, "1": Label.GENERATED}
-_SPLITS: dict[str, Split | None] = {
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": None,
-}
-"""Names of parts; None for the one that is left out."""
+_LABELS = LABELS | {"nature": Label.REAL, "0": Label.REAL, "1": Label.GENERATED}
+_UNDECIDED = (Judgement.UNSURE, Judgement.UNFIT)
+"""Labels of `dgsf export` that nothing is learnt from."""
 _SIDECARS = ("*.txt", "*.json", "*.jsonl", "*.csv")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 _LAYOUTS = (
@@ -61,7 +49,6 @@ _LAYOUTS = (
     "name above or below, e.g. sdxl/1_fake/x.png; or give a .jsonl or .csv manifest with path and "
     "label. Symbolic links inside a folder are not followed"
 )
-_FOR_TESTING = "for testing"
 _UNLABELLED = "outside any label folder"
 
 
@@ -108,26 +95,41 @@ class Sample:
 
 
 def read(
-    data: Path, root: Path | None = None, notice: Callable[[str], None] = lambda text: None
+    data: Path,
+    root: Path | None = None,
+    notice: Callable[[str], None] = lambda text: None,
+    *,
+    also: Sequence[Listed] = (),
 ) -> list[Listed]:
-    """What a folder or manifest lists, in its order; see the module for the layouts.
+    """What a folder or manifest lists for training, in its order; see the module for the layouts.
 
     The paths in a manifest are relative to `root`, by default the folder it lies in. `notice` is
-    told how many images were left out and why. Raises `UsageError` naming the place that cannot
-    be read or understood, or when a class is missing.
+    told how many images were left out and why. `also` comes from elsewhere, and after it. Raises
+    `UsageError` naming the place that cannot be read or understood, or when a class is missing.
     """
-    listed: list[Listed] = []
-    left_out: Counter[str] = Counter()
-    for found in _entries(data, data.parent if root is None else root):
-        if isinstance(found, str):
-            left_out[found] += 1
-        else:
-            listed.append(found)
-    remarks = [f"{count} images left out: {reason}." for reason, count in left_out.items()]
+    listed, remarks = _select(data, root, "test", _refuse)
+    listed += also
     present = {row.label for row in listed}
     if missing := [label.value for label in Label if label not in present]:
         words = "; ".join([f"{data}: no {' and no '.join(missing)} images", *remarks])
         raise UsageError(words, _LAYOUTS)
+    for remark in remarks:
+        notice(remark)
+    return listed
+
+
+def read_for_evaluation(
+    data: Path, notice: Callable[[str], None], failed: Callable[[Failure], None]
+) -> list[Listed]:
+    """As `read`, without what is for training, and with what is for testing.
+
+    One class is enough. `failed` is told of each place in a folder that cannot be looked into.
+    Raises `UsageError` as `read`, and when nothing is left.
+    """
+    listed, remarks = _select(data, None, "train", failed)
+    if not listed:
+        hint = f"{_LAYOUTS}. To evaluate on a part for training, give its own folder"
+        raise UsageError("; ".join([f"{data}: no images", *remarks]), hint)
     for remark in remarks:
         notice(remark)
     return listed
@@ -149,13 +151,39 @@ def as_sample(listed: Listed) -> Sample:
     )
 
 
-def _entries(data: Path, root: Path) -> Iterator[Listed | str]:
+def _select(
+    data: Path, root: Path | None, without: Split, failed: Callable[[Failure], None]
+) -> tuple[list[Listed], list[str]]:
+    """What is listed for other parts than `without`; and remarks on what was left out."""
+    listed: list[Listed] = []
+    left_out: Counter[str] = Counter()
+    for found in _entries(data, data.parent if root is None else root, failed):
+        if isinstance(found, str):
+            left_out[found] += 1
+        elif found.split == without:
+            left_out["for testing" if without == "test" else "for training"] += 1
+        else:
+            listed.append(found)
+    return listed, [f"{count} images left out: {reason}." for reason, count in left_out.items()]
+
+
+def _refuse(found: Failure) -> None:
+    raise UsageError(f"{found.path}: {found.reason}", "mend it, or move it elsewhere")
+
+
+def _entries(data: Path, root: Path, failed: Callable[[Failure], None]) -> Iterator[Listed | str]:
     """What is listed, and for what is not, why."""
     if os.path.isdir(data):
+        paths: list[Path] = []
         for found in find_files([data], exclude=_SIDECARS):
             if isinstance(found, Failure):
-                raise UsageError(f"{found.path}: {found.reason}", "mend it, or move it elsewhere")
-            yield _in_folder(found, found.relative_to(data).parts[:-1])
+                failed(found)
+            else:
+                paths.append(found)
+        places = [path.relative_to(data).parts[:-1] for path in paths]
+        tree = survey(places)
+        for path, folders in zip(paths, places, strict=True):
+            yield _in_folder(path, folders, tree)
         return
     kinds = {".jsonl": _json_rows, ".json": _json_rows, ".csv": _csv_rows}
     rows_of = kinds.get(data.suffix.lower())
@@ -174,28 +202,19 @@ def _entries(data: Path, root: Path) -> Iterator[Listed | str]:
             raise UsageError(f"{origin}: {error}") from error
 
 
-def _in_folder(path: Path, folders: tuple[str, ...]) -> Listed | str:
+def _in_folder(path: Path, folders: tuple[str, ...], tree: Tree) -> Listed | str:
     """What the folders between the root and an image say of it."""
-    names = [folder.lower() for folder in folders]
-    at = max((i for i, name in enumerate(names) if name in _LABEL_FOLDERS), default=None)
-    if at is None:
+    place = read_place(folders, tree)
+    if place is None:
         return _UNLABELLED
-    above = max(at - 1, 0)
-    splits = {_SPLITS[n] for n in (names[0], *names[above : at + 2]) if n in _SPLITS}
-    if None in splits:
-        return _FOR_TESTING
-    label = _LABEL_FOLDERS[names[at]]
-    near = (*folders[above:at], *folders[at + 1 :])
-    named = (f for f in near if f.lower() not in _SPLITS and f.lower() not in _LABEL_FOLDERS)
-    name = next(named, UNKNOWN)
+    name = place.name or UNKNOWN
     return Listed(
         path=path,
-        label=label,
-        generator=name if label == Label.GENERATED else None,
+        label=place.label,
+        generator=name if place.label == Label.GENERATED else None,
         source=name,
         caption=None,
-        # What is marked both ways is held out: nothing for validation may be trained on.
-        split="validation" if "validation" in splits else "train" if splits else None,
+        split=place.split,
         sha256=None,
         group=None,
         style="photo",
@@ -252,16 +271,15 @@ def _csv_rows(content: bytes, file: Path) -> Iterator[tuple[int, Mapping[str, ob
 
 
 def _in_manifest(row: Mapping[str, object], root: Path, origin: str) -> Listed | str:
-    """What one row says; ValueError for what it must not say."""
+    """What one row says, or why it is left out; ValueError for what it must not say."""
     path = row.get("path")
     if not isinstance(path, str) or not path:
         raise ValueError(f"path: expected text, got {path!r}")
-    label = _one_of(_LABELS, "label", _text(row, "label", numbers=True))
-    split: Split | None = None
-    if part := _text(row, "split"):
-        split = _one_of(_SPLITS, "split", part)
-        if split is None:
-            return _FOR_TESTING
+    named = _text(row, "label", numbers=True)
+    if named in _UNDECIDED:
+        return f"labelled {named}"
+    label = _one_of(_LABELS, "label", named)
+    part = _text(row, "split")
     sha256 = _text(row, "sha256")
     if sha256 is not None and not _DIGEST.fullmatch(sha256):
         raise ValueError(f"sha256: expected 64 hexadecimal digits, got {sha256!r}")
@@ -273,7 +291,7 @@ def _in_manifest(row: Mapping[str, object], root: Path, origin: str) -> Listed |
         generator=generator if label == Label.GENERATED else None,
         source=_text(row, "source") or _text(row, "repo") or UNKNOWN,
         caption=_text(row, "caption"),
-        split=split,
+        split=_one_of(SPLITS, "split", part) if part else None,
         sha256=sha256.lower() if sha256 else None,
         group=next((group for group in groups if group), None),
         style=_text(row, "style") or "photo",

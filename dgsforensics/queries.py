@@ -98,8 +98,9 @@ def _word(review: Review, word: str) -> Test:
             part = value.casefold()
             return lambda item: part in str(item.path.parent).casefold()
         case _:
-            [agree] = _known(name, values, ["yes", "no"])
-            return lambda item: agreement(review, item) is (agree == "yes")
+            answers = _known(name, values, ["yes", "no"])
+            said = {True: "yes", False: "no", None: ""}
+            return lambda item: said[agreement(review, item)] in answers
 
 
 def agreement(review: Review, item: Item) -> bool | None:
@@ -123,6 +124,8 @@ def _range(text: str) -> tuple[float, float]:
     try:
         start = float(low) if low else 0.0
         end = (float(high) if high else 1.0) if dots else start
+        if not start <= end:  # the wrong way round, or nan
+            raise ValueError(text)
     except ValueError:
         raise UsageError(f"filter: score: is followed by {NAMES['score']}") from None
     return start, end

@@ -26,7 +26,7 @@ from dgsforensics.records import (
     Status,
     Verdict,
 )
-from dgsforensics.store import Case
+from dgsforensics.store import Case, as_text
 
 _State = tuple[Judgement | None, str]
 """Label and note."""
@@ -128,7 +128,7 @@ class Review:
     def __init__(self, case: Case, reviewer: str, *, blind: bool = False) -> None:
         """`blind`: what others said of an image shows once the reviewer has labelled it."""
         self.case = case
-        self.reviewer = reviewer
+        self.reviewer = as_text(reviewer)  # as the log has it
         self.blind = blind
         self.items: list[Item] = []
         self._scales: dict[int, Scale] = {}
@@ -192,13 +192,15 @@ class Review:
 
     def label(self, items: Iterable[Item], judgement: Judgement | None) -> int:
         """Label images as one step; how many that changed. None takes labels away."""
+        self.follow()  # another process of the reviewer may have written since
         return self._write(
             Action.LABEL, [(item, (judgement, self.note_of(item))) for item in items]
         )
 
     def note(self, item: Item, text: str) -> int:
         """Write a note to an image; how many that changed."""
-        return self._write(Action.NOTE, [(item, (self.judgement(item), text.strip()))])
+        self.follow()
+        return self._write(Action.NOTE, [(item, (self.judgement(item), as_text(text.strip())))])
 
     def undo(self) -> list[str]:
         """Take back the reviewer's last step; the sha256 of the images, none without a step."""

@@ -58,6 +58,12 @@ _SCHEMA_2 = (
         BEGIN SELECT raise(ABORT, 'the log of decisions is only ever added to'); END""",
     """CREATE TRIGGER decisions_are_kept BEFORE DELETE ON decision
         BEGIN SELECT raise(ABORT, 'the log of decisions is only ever added to'); END""",
+    # Files that were moved, copied or tagged. `sha256` is the image's, `written` that of what lies
+    # at the target afterwards; `state` is planned, done, undoing or undone.
+    """CREATE TABLE filing (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, kind TEXT NOT NULL,
+        source BLOB NOT NULL, target BLOB NOT NULL, sha256 TEXT NOT NULL, written TEXT NOT NULL,
+        time TEXT NOT NULL, state TEXT NOT NULL)""",
 )
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1, _SCHEMA_2)
 """The statements that lead from schema version n to n + 1; append, never edit."""

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import encode, photo
-from dgsforensics.datasets import Listed, Sample, as_sample, read
+from dgsforensics.datasets import Listed, Sample, as_sample, read, read_for_evaluation
 from dgsforensics.errors import UsageError
-from dgsforensics.records import Label
+from dgsforensics.records import Failure, Label
 
 HASH = "0123456789abcdef" * 4
 ROW = {"path": "a/b.jpg", "label": "fake", "sha256": HASH, "source": "here", "generator": "SD 1.4"}
@@ -89,6 +89,26 @@ def test_labels_by_their_names(tmp_path: Path, label: object, meant: Label) -> N
     rows = read(manifest(tmp_path, REAL, ROW, ROW | {"label": label}))
     assert rows[2].label is meant
     assert rows[2].generator == ("SD 1.4" if meant == Label.GENERATED else None)
+
+
+def test_undecided_labels_are_left_out_and_counted(tmp_path: Path) -> None:
+    undecided = [ROW | {"label": label} for label in ("unsure", "unfit", " unfit ")]
+    said: list[str] = []
+    rows = read(manifest(tmp_path, REAL, *undecided, ROW | {"label": "ai"}), notice=said.append)
+    assert [row.label for row in rows] == [Label.REAL, Label.GENERATED]
+    assert said == [
+        "1 images left out: labelled unsure.",
+        "2 images left out: labelled unfit.",
+    ]
+    with pytest.raises(UsageError, match="1 images left out: labelled unsure"):
+        read(manifest(tmp_path, REAL, undecided[0]))
+
+
+def test_images_listed_elsewhere_come_after_and_count_as_a_class(tmp_path: Path) -> None:
+    real, fake = read(manifest(tmp_path, REAL, ROW))
+    assert read(manifest(tmp_path, REAL), also=[fake]) == [real, fake]
+    with pytest.raises(UsageError, match="no generated images"):
+        read(manifest(tmp_path, REAL), also=[real])
 
 
 def test_order_is_kept_and_blank_lines_are_skipped(tmp_path: Path) -> None:
@@ -259,7 +279,7 @@ def test_an_empty_manifest(tmp_path: Path, suffix: str) -> None:
         ("sdxl/1_fake/x.jpg", "generated", "sdxl", None),
         ("fake/sdxl/x.jpg", "generated", "sdxl", None),
         ("FAKE/SDXL/deep/x.jpg", "generated", "SDXL", None),
-        ("progan/car/0_Real/x.jpg", "real", "car", None),
+        ("progan/car/0_Real/x.jpg", "real", "progan", None),
         ("Generated/x.jpg", "generated", "unknown", None),
         ("ai/dalle/x.jpg", "generated", "dalle", None),
         ("real/camera/fake/edited/x.jpg", "generated", "camera", None),
@@ -268,7 +288,7 @@ def test_an_empty_manifest(tmp_path: Path, suffix: str) -> None:
         ("train/sdxl/1_fake/x.jpg", "generated", "sdxl", "train"),
         ("train/1_fake/sdxl/x.jpg", "generated", "sdxl", "train"),
         ("Val/real/x.jpg", "real", "unknown", "validation"),
-        ("sdxl/valid/1_fake/x.jpg", "generated", "unknown", "validation"),
+        ("sdxl/valid/1_fake/x.jpg", "generated", "sdxl", "validation"),
         ("real/validation/flickr/x.jpg", "real", "flickr", "validation"),
         ("train/val/0_real/x.jpg", "real", "unknown", "validation"),
         ("a/train/b/1_fake/x.jpg", "generated", "b", None),
@@ -360,6 +380,79 @@ def test_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (Path("0_real/r.jpg"), "unknown"),
         (Path("sd/1_fake/f.jpg"), "sd"),
     ]
+
+
+# For an evaluation
+
+
+def for_evaluation(data: Path) -> tuple[list[Listed], list[str], list[Failure]]:
+    told: list[str] = []
+    failed: list[Failure] = []
+    return read_for_evaluation(data, told.append, failed.append), told, failed
+
+
+def test_an_evaluation_takes_what_is_not_for_training(tmp_path: Path) -> None:
+    places = ("train/sd/1_fake/1.jpg", "val/sd/1_fake/2.jpg", "test/sd/1_fake/3.jpg")
+    listed, told, _ = for_evaluation(tree(tmp_path, *places, "sd/1_fake/4.jpg"))
+    found = {row.path.name: row.split for row in listed}
+    assert found == {"2.jpg": "validation", "3.jpg": "test", "4.jpg": None}
+    assert told == ["1 images left out: for training."]
+
+
+def test_an_evaluation_of_a_manifest(tmp_path: Path) -> None:
+    rows = [ROW, ROW | {"split": "test"}, ROW | {"split": "train"}, REAL | {"label": "nature"}]
+    listed, told, _ = for_evaluation(manifest(tmp_path, *rows))
+    assert [row.split for row in listed] == [None, "test", None]
+    assert [row.label for row in listed] == [Label.GENERATED, Label.GENERATED, Label.REAL]
+    assert told == ["1 images left out: for training."]
+
+
+def test_benchmarks_on_disk_for_training_and_for_evaluation(tmp_path: Path) -> None:
+    genimage = tree(
+        tmp_path / "GenImage",
+        *("BigGAN/imagenet_ai_0419_biggan/train/ai/1.png",),
+        *("BigGAN/imagenet_ai_0419_biggan/train/nature/2.JPEG",),
+        *("BigGAN/imagenet_ai_0419_biggan/val/ai/3.png",),
+        *("BigGAN/imagenet_ai_0419_biggan/val/nature/4.JPEG",),
+    )
+    trained = {row.path.name: (row.generator, row.source, row.split) for row in read(genimage)}
+    assert trained == {
+        "1.png": ("BigGAN", "BigGAN", "train"),
+        "2.JPEG": (None, "BigGAN", "train"),
+        "3.png": ("BigGAN", "BigGAN", "validation"),
+        "4.JPEG": (None, "BigGAN", "validation"),
+    }
+    listed, told, _ = for_evaluation(genimage)
+    assert [row.path.name for row in listed] == ["3.png", "4.JPEG"]
+    assert told == ["2 images left out: for training."]
+    univfd = tree(
+        tmp_path / "UniversalFakeDetect",
+        *("progan/train/0_real/1.png", "progan/train/1_fake/2.png", "progan/cat/1_fake/3.png"),
+        *("diffusion_datasets/laion/0_real/4.png", "diffusion_datasets/dalle/1_fake/5.png"),
+    )
+    listed, told, _ = for_evaluation(univfd)
+    assert {row.path.name: row.source for row in listed} == {
+        **dict.fromkeys(("1.png", "2.png", "3.png"), "progan"),
+        **{"4.png": "laion", "5.png": "dalle"},
+    }
+    assert told == []
+
+
+def test_one_class_can_be_evaluated_and_none_cannot(tmp_path: Path) -> None:
+    assert len(for_evaluation(tree(tmp_path / "a", "real/r.jpg"))[0]) == 1
+    with pytest.raises(UsageError, match="no images; 1 images left out: for training") as caught:
+        for_evaluation(tree(tmp_path / "b", "train/real/r.jpg"))
+    assert "its own folder" in (caught.value.hint or "")
+    with pytest.raises(UsageError, match="no images"):
+        for_evaluation(manifest(tmp_path))
+
+
+def test_what_an_evaluation_cannot_look_into_is_told(tmp_path: Path) -> None:
+    root = tree(tmp_path, "real/r.jpg", "fake/f.jpg")
+    os.mkfifo(root / "fake" / "pipe.jpg")
+    listed, _, failed = for_evaluation(root)
+    assert len(listed) == 2
+    assert [failure.path.name for failure in failed] == ["pipe.jpg"]
 
 
 # Samples

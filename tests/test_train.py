@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+import made_case
 import tiny_clip
 from conftest import photo
 from dgsforensics import checkpoint, cli
@@ -219,6 +220,101 @@ def test_data_that_cannot_work_are_refused(train, data, tmp_path) -> None:
     assert code == ExitCode.ERROR and "cannot be read" in err and "twin.png" in err
     code, _, err = train("--skip-unreadable", "--max-regression", "1")
     assert code == ExitCode.CLEAN and "1 images cannot be read and were left out" in err
+
+
+# Labels of a case
+
+
+@pytest.fixture
+def reviewed(data: Path, tmp_path: Path, dgsf) -> Path:
+    """A case of all pictures, labelled as they are, but for one of each kind."""
+    files = {str(path): path for path in sorted(data.rglob("*.png"))}
+    case = made_case.write(tmp_path / "reviewed.sqlite3", files)
+    for name, label in (("0_real", "real"), ("1_fake", "ai")):
+        paths = sorted(data.rglob(f"{name}/*.png"))
+        assert dgsf("label", case, *paths[1:], "--as", label, "--reviewer", "Ann")[0] == 0
+        assert dgsf("label", case, paths[0], "--as", "unsure", "--reviewer", "Ann")[0] == 0
+    assert dgsf("label", case, paths[1], "--as", "real", "--reviewer", "Bob")[0] == 0
+    return case
+
+
+def samples(folder: Path) -> list[dict]:
+    lines = (folder / "split.jsonl").read_text().splitlines()[1:]
+    return [json.loads(line) for line in lines]
+
+
+def test_from_the_labels_of_a_case(dgsf, reviewed, tiny_detector, tmp_path) -> None:
+    arguments = ("--from-case", reviewed, "--base", tiny_detector, *FAST, "--max-regression", "1")
+    code, out, err = dgsf("train", *arguments, "--out", tmp_path / "new.safetensors")
+    assert code == ExitCode.CLEAN, err
+    assert "15 real and 14 generated images from the labels in reviewed.sqlite3" in err
+    assert "2 images left out: labelled unsure" in err
+    assert "1 images left out: reviewers differ" in err
+    assert "the labels in reviewed.sqlite3" in (tmp_path / "new.md").read_text()
+    used = samples(tmp_path / "new.training")
+    assert len(used) == 29
+    assert all((row["label"] == "generated") == ("1_fake" in row["path"]) for row in used)
+    code, out, err = dgsf("train", *arguments)
+    assert code == ExitCode.CLEAN and "reviewed.safetensors" in out
+
+
+def test_data_and_the_labels_of_a_case_together(train, reviewed, tmp_path) -> None:
+    more = lay_out(tmp_path / "more", 6)
+    code, _, err = train("--from-case", reviewed, "--max-regression", "1", source=more)
+    assert code == ExitCode.CLEAN, err
+    used = samples(tmp_path / "new.training")
+    # The six of each kind are in the case as well, all but the two that nobody is sure of.
+    assert len({row["sha256"] for row in used}) == len(used) == 31
+    assert "10 copies were left out" in err
+
+
+def test_an_interrupted_run_keeps_the_labels_it_began_with(
+    train, dgsf, data, reviewed, tmp_path, monkeypatch
+) -> None:
+    def interrupt(*rest):
+        raise KeyboardInterrupt
+
+    more = ("--from-case", reviewed, "--max-regression", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "material", interrupt)
+        assert train(*more)[0] == ExitCode.INTERRUPTED
+    before = samples(tmp_path / "new.training")
+    assert dgsf("label", reviewed, data, "--as", "real", "--reviewer", "Ann")[0] == 0
+    code, _, err = train(*more, "--resume")
+    assert code == ExitCode.CLEAN, err
+    assert samples(tmp_path / "new.training") == before
+
+
+def test_labels_that_cannot_be_trained_on(dgsf, data, tiny_detector, tmp_path) -> None:
+    files = {str(path): path for path in sorted(data.rglob("*.png"))}
+    case = made_case.write(tmp_path / "c.sqlite3", files)
+    arguments = ("train", "--from-case", case, "--base", tiny_detector, *FAST, "--force")
+
+    def refused(message: str, *more: object) -> None:
+        code, out, err = dgsf(*(more or arguments))
+        assert (code, out) == (ExitCode.ERROR, "") and message in err
+
+    refused("no image is labelled")
+    dgsf("label", case, data, "--as", "unfit", "--reviewer", "Ann")
+    refused("nothing is labelled ai or real. 32 images left out: labelled unfit")
+    dgsf("label", case, data, "--as", "real", "--reviewer", "Ann")
+    refused("no image is labelled ai")
+    refused("nowhere", "train", "--from-case", tmp_path / "nowhere")
+    refused("give DATA, --from-case, or both", "train")
+    dgsf("label", case, data / "maker0" / "1_fake", "--as", "ai", "--reviewer", "Ann")
+    (data / "maker0" / "1_fake" / "0.png").unlink()
+    refused("1 images cannot be read")
+    photo(30, 30, 7).save(data / "maker0" / "1_fake" / "0.png")
+    refused("c.sqlite3, labelled by Ann")
+
+
+def test_an_export_is_trained_on(train, dgsf, reviewed, tmp_path) -> None:
+    assert dgsf("export", reviewed, "--labels", "labels.csv")[0] == 0
+    source = tmp_path / "labels.csv"
+    code, _, err = train("--method", "probe", "--max-regression", "1", source=source)
+    assert code == ExitCode.CLEAN, err
+    assert "2 images left out: labelled unsure" in err
+    assert len(samples(tmp_path / "new.training")) == 29
 
 
 # Options from files

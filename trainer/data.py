@@ -14,11 +14,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dgsforensics import groups
+from dgsforensics import datasets, groups, labels
 from dgsforensics.datasets import Listed, Sample, as_sample
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Label
 from dgsforensics.report import printable
+from dgsforensics.store import Case
 
 from . import contents, splits
 from .contents import Examined, place, some
@@ -39,6 +40,26 @@ class Dataset:
     """What was left out and why, in sentences for people."""
     digest: str
     """SHA-256 over contents, labels and parts: the same data, split alike, wherever they lie."""
+
+
+def gather(source: Path | None, case: Path | None, notice: Callable[[str], None]) -> list[Listed]:
+    """What a folder or manifest lists, what was labelled in a case, or both together.
+
+    `notice` is told what was left out. Raises `UsageError`, also when a class is missing.
+    """
+    labelled: list[Listed] = []
+    if case is not None:
+        with Case.open(case) as opened:
+            labelled = labels.training(opened, notice)
+    if source is not None:
+        return datasets.read(source, notice=notice, also=labelled)
+    present = {entry.label for entry in labelled}
+    if missing := [name for name, label in labels.TRAINED_ON.items() if label not in present]:
+        raise UsageError(
+            f"{case}: no image is labelled {' or '.join(missing)}",
+            "label images of both kinds, or give DATA with the others as well",
+        )
+    return labelled
 
 
 def prepare(

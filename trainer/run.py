@@ -20,11 +20,13 @@ from .stages import Context, Tell
 class Request:
     """What a person asked for."""
 
-    data: Path
-    """Labelled folder or manifest."""
+    data: Path | None
+    """Labelled folder or manifest; None: the case alone."""
     out: Path
     """The detector file to write."""
     config: TrainConfig
+    case: Path | None = None
+    """Case file whose labels are trained on too."""
     backbone_weights: Path | None = None
     cache: Path | None = None
     """Folder of frozen features and captions; None: the user's cache."""
@@ -71,7 +73,7 @@ def train(request: Request, tell: Tell) -> Outcome | None:
         )
         tower = load_backbone(planned.frozen.backbone, planned.backbone_file)
         frozen = DetectorModel(planned.frozen, tower).eval().to(device)
-        dataset = stages.prepare(context, request.data)
+        dataset = stages.prepare(context, request.data, request.case)
         material = stages.material(context, frozen, dataset.train)
         before = stages.before(context, frozen, dataset.validation, material.teacher_head)
         torch.manual_seed(config.seed)  # first weights

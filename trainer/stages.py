@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dgsforensics import calibration, datasets, text
+from dgsforensics import calibration, text
 from dgsforensics.calibration import Calibration
 from dgsforensics.checkpoint import trained_state
 from dgsforensics.datasets import Sample
@@ -60,7 +60,7 @@ class Context:
         return result
 
 
-def prepare(context: Context, source: Path) -> Dataset:
+def prepare(context: Context, source: Path | None, case: Path | None) -> Dataset:
     """Images checked and split; a run that goes on takes the split that was recorded."""
     config, file = context.config, context.place.split
 
@@ -71,7 +71,7 @@ def prepare(context: Context, source: Path) -> Dataset:
             return dataset
         notes: list[str] = []
         dataset = data.prepare(
-            datasets.read(source, notice=notes.append),
+            data.gather(source, case, notes.append),
             share=config.validation,
             by=config.split_by,
             seed=config.seed,

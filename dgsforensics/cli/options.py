@@ -1,5 +1,6 @@
 """What the commands have in common: options, exit codes, interruption, logging."""
 
+import getpass
 import logging
 import os
 import sys
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from dgsforensics.errors import ExitCode
+from dgsforensics.errors import ExitCode, UsageError
 
 SETTINGS = (
     "Settings: flags, then DGSF_* variables, then ./dgsf.toml, then config.toml in the user's "
@@ -28,6 +29,35 @@ BackboneWeights = Annotated[
         envvar="DGSF_BACKBONE_WEIGHTS", metavar="FILE", help="Local file with the CLIP weights."
     ),
 ]
+CaseFile = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[CASE]",
+        help="Case file, or a folder that was scanned.",
+        show_default="the last one used",
+    ),
+]
+
+
+Reviewer = Annotated[
+    str | None,
+    typer.Option(
+        envvar="DGSF_REVIEWER", metavar="NAME", help="Who says so.", show_default="login name"
+    ),
+]
+
+
+def signature(reviewer: str | None) -> str:
+    """The name that labels are signed with."""
+    try:
+        name = (getpass.getuser() if reviewer is None else reviewer).strip()
+    except (OSError, KeyError, ImportError) as error:  # which of them is up to the version
+        raise UsageError(
+            "there is no login name to sign the labels with", "give --reviewer"
+        ) from error
+    if not name:
+        raise UsageError("--reviewer: a label needs a name")
+    return name
 
 
 @contextmanager

@@ -34,13 +34,21 @@ _OPTIONS = (
 def train(
     context: typer.Context,
     data: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             help="Folder with real/ and fake/ (or 0_real/, 1_fake/) at any depth, or a manifest "
-            "(.jsonl, .csv) with path and label.",
+            "(.jsonl, .csv) with path and label. With --from-case it may be left out.",
             show_default=False,
         ),
-    ],
+    ] = None,
+    from_case: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CASE",
+            help="Train on what was labelled in this case file, or in the case of a folder; with "
+            "DATA on both.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -48,7 +56,7 @@ def train(
             "-o",
             metavar="FILE",
             help="Detector file to write.",
-            show_default="named after DATA, in the user's data",
+            show_default="named after DATA or CASE, in the user's data",
         ),
     ] = None,
     config: Annotated[
@@ -170,7 +178,7 @@ def train(
     `dgsf scan --model`.
     """
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
-    from dgsforensics import checkpoint, progress
+    from dgsforensics import cases, checkpoint, progress
     from dgsforensics.report import printable
 
     try:
@@ -188,9 +196,13 @@ def train(
     merged: dict[str, Any] = {**weak, **file, **strong}
     if merged.get("captions") == "none":
         del merged["captions"]
-    name = data.absolute().stem or "detector"
+    named_after = data or from_case
+    if named_after is None:
+        raise UsageError("nothing to train on", "give DATA, --from-case, or both")
+    name = named_after.absolute().stem or "detector"
     request = run.Request(
         data=data,
+        case=from_case and cases.find(from_case),
         out=out or checkpoint.user_folder() / f"{name}.safetensors",
         config=options.TrainConfig.from_dict(merged),
         backbone_weights=backbone_weights,

@@ -1,0 +1,163 @@
+"""`dgsf apply`: labelled files moved, copied or tagged, and that taken back."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dgsforensics.cli.options import CaseFile, Debug, configure_logging, interruptible
+from dgsforensics.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from dgsforensics.filing import Outcome
+    from dgsforensics.store import Case
+
+EPILOG = (
+    "Exit codes: 0 all done, or nothing to do · 2 wrong usage, or a file that was refused: it is "
+    "listed on standard error, the others are done · 130 interrupted: give the same command again "
+    "to go on, or --undo."
+)
+_DIR = "DIR"
+
+
+@interruptible()
+def apply(
+    case: CaseFile = None,
+    move: Annotated[
+        Path | None, typer.Option(metavar=_DIR, help="Move files to DIR/<label>/.")
+    ] = None,
+    copy: Annotated[
+        Path | None, typer.Option(metavar=_DIR, help="Copy files to DIR/<label>/.")
+    ] = None,
+    tag: Annotated[
+        Path | None,
+        typer.Option(
+            metavar=_DIR,
+            help="Write XMP sidecars below DIR; beside the pictures, if DIR is their folder.",
+        ),
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take back the last run.")] = False,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--as",
+            metavar="ai|real|unsure|unfit",
+            help="Files with this label; may be repeated.",
+            show_default="ai",
+        ),
+    ] = None,
+    reviewer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Labels of this reviewer only.")
+    ] = None,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Move, copy or tag the files that were labelled, or take that back.
+
+    Below DIR/<label>/ the folders of the case are kept. Nothing is overwritten, and a file that is
+    not what was labelled is not touched. Images whose reviewers differ stay where they are.
+    """
+    configure_logging(debug=debug)
+    from dgsforensics import cases, ledger, progress
+    from dgsforensics.cli import output
+    from dgsforensics.report import printable
+    from dgsforensics.store import Case
+
+    ways = {"move": move, "copy": copy, "tag": tag}
+    chosen = [(name, folder) for name, folder in ways.items() if folder is not None]
+    if len(chosen) + undo != 1:
+        raise UsageError("give one of --move, --copy, --tag and --undo")
+    if undo and (labels or reviewer):
+        raise UsageError("--undo takes back a whole run: --as and --reviewer do not go with it")
+    wanted = _judgements(labels or ["ai"])
+    output.start()
+    path = cases.find(case)
+    if case is None:
+        progress.notice(printable(f"case file: {path}"))
+    with Case.open(path) as opened:
+        if not dry and ledger.settle(opened):
+            progress.notice("an earlier run was cut off; what it had done is recorded now")
+        if undo:
+            refused = _undo(opened, dry)
+        else:
+            [(name, folder)] = chosen
+            refused = _carry_out(opened, name, folder, wanted, reviewer, dry)
+    raise typer.Exit(ExitCode.ERROR if refused else ExitCode.CLEAN)
+
+
+def _carry_out(
+    case: "Case", name: str, folder: Path, wanted: list[str], reviewer: str | None, dry: bool
+) -> int:
+    from dgsforensics import filing, labels, progress
+    from dgsforensics.ledger import Kind
+    from dgsforensics.records import Judgement
+    from dgsforensics.report import printable
+
+    judgements = list(map(Judgement, wanted))
+    images = labels.labelled(case, reviewer, progress.notice)
+    for image in images:
+        said = {decision.judgement for decision in image.decisions}
+        if image.judgement is None and said & set(judgements):
+            progress.notice(f"left, for reviewers differ: {printable(str(image))}")
+    plan = filing.plan(case, Kind(name), folder, images, judgements)
+    return _report(filing.carry_out(case, plan, dry=dry), _DONE[name], dry)
+
+
+def _undo(case: "Case", dry: bool) -> int:
+    from dgsforensics import filing, progress
+
+    runs = filing.runs(case)
+    if not runs:
+        progress.notice("there is nothing to take back")
+        return 0
+    refused = _report(filing.undo(case, dry=dry), _BACK, dry)
+    if len(runs) > 1 and not refused:
+        progress.notice(f"{len(runs) - 1} earlier runs can be taken back, each with another --undo")
+    return refused
+
+
+_DONE = {"move": "moved", "copy": "copied", "tag": "tagged"}
+_BACK = "taken back"
+
+
+def _report(outcomes: Iterable["Outcome"], done: str, dry: bool) -> int:
+    """A line for each file, as it comes, and the counts; how many were refused."""
+    from dgsforensics import progress
+    from dgsforensics.cli import output
+    from dgsforensics.ledger import Kind
+    from dgsforensics.report import printable
+
+    word = f"would be {done}" if dry else done
+    counts = {"done": 0, "already": 0, "refused": 0}
+    for outcome in outcomes:
+        kind, source, target = outcome.operation[2:5]
+        if outcome.refused is not None:
+            counts["refused"] += 1
+            place = target if done == _BACK else source
+            progress.notice(printable(f"not {done}: {place}: {outcome.refused}"))
+        elif outcome.already:
+            counts["already"] += 1
+        else:
+            counts["done"] += 1
+            if done != _BACK:
+                output.show(f"{word}: {source} -> {target}")
+            elif kind == Kind.MOVE:
+                output.show(f"{word}: {target} -> {source}")
+            else:
+                output.show(f"{word}: {target}")
+    already = f", {counts['already']} were there already" if counts["already"] else ""
+    refused = f", {counts['refused']} refused" if counts["refused"] else ""
+    progress.notice(f"{counts['done']} files {word}{already}{refused}")
+    return counts["refused"]
+
+
+def _judgements(names: list[str]) -> list[str]:
+    from dgsforensics.records import Judgement
+
+    known = [str(judgement) for judgement in Judgement]
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"--as takes {', '.join(known)}, got {unknown[0]!r}")
+    return names

@@ -1,0 +1,39 @@
+"""Results on standard output: lines and columns, with names that a terminal may be shown."""
+
+import io
+import sys
+from collections.abc import Sequence
+
+from dgsforensics.errors import UsageError
+
+
+def start() -> None:
+    """To be called first: UTF-8 whatever the locale."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+
+
+def show(*lines: str) -> None:
+    """Print results, what a terminal would act on as escapes."""
+    from dgsforensics.report import printable
+
+    try:
+        for line in lines:
+            print(printable(line))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # a reader that has seen enough
+    except OSError as error:
+        raise UsageError(f"cannot write the results: {error.strerror}") from error
+
+
+def table(rows: Sequence[Sequence[str]]) -> None:
+    """In columns as wide as they need to be; a row may end early, with a remark."""
+    from dgsforensics.report import printable
+
+    shown = [[printable(cell) for cell in row] for row in rows]
+    whole = [row for row in shown if len(row) == len(shown[0])]
+    widths = [max(map(len, column)) for column in zip(*whole, strict=True)]
+    for row in shown:
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        show("  ".join([*cells, row[-1]]).rstrip())

@@ -1,0 +1,226 @@
+"""Labelled files moved, copied or tagged, so that it can be gone on with and taken back.
+
+Nothing is ever overwritten, no link is followed, and only content that is what was labelled is
+touched. What stands in the way of one file is the outcome of that one; the rest goes on.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dgsforensics import ledger, placing, sidecar
+from dgsforensics.errors import UnreadableError, UsageError
+from dgsforensics.files import reason_of
+from dgsforensics.labels import Labelled
+from dgsforensics.ledger import Kind, Operation, State, holds
+from dgsforensics.records import Judgement
+from dgsforensics.store import Case
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one operation, or would."""
+
+    operation: Operation
+    refused: str | None = None
+    """Why it was not done."""
+    already: bool = False
+    """What it would have led to was there before, and was left so, as was the source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done."""
+
+    operations: list[Operation]
+    root: Path
+    """The folder that holds everything in the case."""
+    folder: Path
+    """Where it goes."""
+    sidecars: dict[str, bytes] = field(default_factory=dict)
+    """By their SHA-256."""
+
+
+def origins(case: Case) -> tuple[Path, dict[tuple[Path, str], Path]]:
+    """The common root of the images, and by path and sha256 where files lay that were moved.
+
+    Raises `UsageError` when there is no common root, or no image.
+    """
+    first: dict[tuple[Path, str], Path] = {}
+    for row in ledger.operations(case, State.DONE):
+        if row.kind == Kind.MOVE:  # one move may go on from another
+            before = first.pop((row.source, row.sha256), row.source)
+            first[row.target, row.sha256] = before
+    with case.reading() as db:
+        places = db.execute("SELECT path, sha256 FROM location").fetchall()
+    paths = [(Path(os.fsdecode(raw)), sha256) for raw, sha256 in places]
+    try:
+        root = os.path.commonpath([first.get(place, place[0]).parent for place in paths])
+    except ValueError as error:
+        raise UsageError(f"the images of {case.path} have no folder in common") from error
+    return Path(root), first
+
+
+def plan(
+    case: Case, kind: Kind, folder: Path, images: Sequence[Labelled], wanted: Sequence[Judgement]
+) -> Plan:
+    """The files of the images with one of the `wanted` labels, and where each is to go.
+
+    Below `folder` that is `<label>/<path below the common root of the case>`; for a sidecar the
+    path without the label, or beside an image that lies in `folder` already. A file that was
+    moved before keeps the path that it had in the first place. Raises `UsageError`.
+    """
+    folder = Path(os.path.abspath(folder))
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UsageError(f"{folder}: not a folder")
+    root, first = origins(case)
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    made = Plan([], root, folder)
+    for image in images:
+        label = image.judgement
+        for path in image.paths if label in wanted else ():
+            below = first.get((path, image.sha256), path).relative_to(root)
+            if kind == Kind.TAG:
+                place = path if path.is_relative_to(folder) else folder / below
+                target = place.with_name(place.name + ".xmp")
+                content = sidecar.render(image.decisions)
+                written = hashlib.sha256(content).hexdigest()
+                made.sidecars[written] = content
+            else:
+                target, written = folder / str(label) / below, image.sha256
+            made.operations.append(Operation(0, 0, kind, path, target, image.sha256, written, time))
+    return made
+
+
+def carry_out(case: Case, plan: Plan, *, dry: bool) -> Iterator[Outcome]:
+    """Do one after the other, everything written down before; where `dry`, only look."""
+    waiting = []
+    for operation in plan.operations:
+        outcome = _at_target(operation, plan)
+        if outcome is not None:
+            yield outcome
+        elif dry:
+            yield Outcome(operation, _at_source(operation, plan))
+        else:
+            waiting.append(operation)
+    for operation in ledger.write_down(case, waiting) if waiting else ():
+        refused = _at_source(operation, plan) or _attempt(case, operation, plan)
+        if refused is None:
+            ledger.mark(case, operation, State.DONE)
+        else:
+            ledger.forget(case, operation)
+        yield Outcome(operation, refused)
+
+
+def runs(case: Case) -> list[int]:
+    """The runs of which something can be taken back, the last one last."""
+    done = ledger.operations(case, State.DONE)
+    return sorted({row.run for row in done if row.kind != Kind.FOLDER})
+
+
+def undo(case: Case, *, dry: bool) -> Iterator[Outcome]:
+    """Take back the last of `runs`, its last file first; where `dry`, only look.
+
+    A file goes back, or a copy or sidecar is deleted, only where its content is still the same. A
+    copy stays when the original is gone. What is not at its place any more is refused once.
+    """
+    last = max(runs(case), default=None)
+    done = [row for row in reversed(ledger.operations(case, State.DONE)) if row.run == last]
+    files = [row for row in done if row.kind != Kind.FOLDER]
+    if not dry:
+        ledger.begin_undo(case, files)
+    for operation in files:
+        refused, gone = _at_end(operation)
+        if not dry:
+            if refused is None:
+                refused = _take_back(operation)
+            kept = refused is not None and not gone
+            ledger.mark(case, operation, State.DONE if kept else State.UNDONE)
+        yield Outcome(operation, refused)
+    for folder in (row.target for row in done if row.kind == Kind.FOLDER and not dry):
+        if folder.is_dir() and not folder.is_symlink() and not os.listdir(folder):
+            folder.rmdir()
+
+
+def _at_target(operation: Operation, plan: Plan) -> Outcome | None:
+    """What the place decides where a file is to go; None when nothing is in the way."""
+    target = operation.target
+    if target == operation.source:
+        return Outcome(operation, already=True)
+    if link := placing.link_below(plan.folder, target.parent):
+        return Outcome(operation, f"{link} is a symbolic link, which is not followed")
+    if not os.path.lexists(target):
+        return None
+    if holds(target, operation.written):
+        return Outcome(operation, already=True)
+    return Outcome(operation, f"{target} is there already and is something else")
+
+
+def _at_source(operation: Operation, plan: Plan) -> str | None:
+    """Why a file is not what was labelled; None when it is."""
+    source = operation.source
+    if source.is_relative_to(plan.root) and (link := placing.link_below(plan.root, source)):
+        return f"{link} is a symbolic link, which is not followed"
+    try:
+        same = placing.digest(source) == operation.sha256
+    except UnreadableError as error:
+        return error.message
+    return None if same else "it is not what was labelled: it was changed since"
+
+
+def _attempt(case: Case, operation: Operation, plan: Plan) -> str | None:
+    """Do it; why it cannot be done, if so."""
+    target = operation.target
+    part = operation.part(target)
+    try:
+        missing = [folder for folder in target.parents if not folder.exists()]
+        for folder in reversed(missing):
+            ledger.add_folder(case, operation, folder)
+            folder.mkdir()
+        match operation.kind:
+            case Kind.MOVE:
+                placing.move(operation.source, target, part, operation.sha256)
+            case Kind.COPY:
+                placing.copy(operation.source, target, part, operation.sha256)
+            case Kind.TAG:
+                placing.write(plan.sidecars[operation.written], target, part)
+    except UnreadableError as error:
+        return error.message
+    except OSError as error:
+        return reason_of(error)
+    return None
+
+
+def _at_end(operation: Operation) -> tuple[str | None, bool]:
+    """Why an operation cannot be taken back, if so, and whether its result is gone altogether."""
+    source, target = operation.source, operation.target
+    back = holds(source, operation.sha256)
+    if not os.path.lexists(target):
+        moved_back = operation.kind == Kind.MOVE and back
+        return None if moved_back else "it is not there any more", True
+    if not holds(target, operation.written):
+        return "it was changed since", False
+    if operation.kind == Kind.MOVE and os.path.lexists(source) and not back:
+        return f"{source} is there and is something else", False
+    if operation.kind == Kind.COPY and not back:
+        return f"{source} is gone or was changed: the copy is kept", False
+    return None, False
+
+
+def _take_back(operation: Operation) -> str | None:
+    """Undo what `_at_end` has looked at; why it cannot be done, if so."""
+    source, target = operation.source, operation.target
+    try:
+        if operation.kind == Kind.MOVE and not os.path.lexists(source):
+            source.parent.mkdir(parents=True, exist_ok=True)
+            placing.move(target, source, operation.part(source), operation.sha256)
+        else:  # a copy, a sidecar, or a file that also lies where it came from
+            target.unlink(missing_ok=True)
+    except UnreadableError as error:
+        return error.message
+    except OSError as error:
+        return reason_of(error)
+    return None
