@@ -32,8 +32,9 @@ def _sections(review: Review, item: Item, similar: Similar) -> Iterator[tuple[st
             (f"{piece.origin}, {piece.name}:", piece.value) for piece in item.evidence
         ]
         yield "What the file claims (easily removed or forged)", claims
-    elif item.row.traits is None and item.verdict is not None:
-        yield "What the file claims", [("", "not looked at; dgsf scan --no-cache looks again")]
+    elif item.row.traits is None:
+        again = "; dgsf scan --no-cache looks again" if item.verdict is not None else ""
+        yield "What the file claims", [("", f"not looked at{again}")]
     else:
         yield "What the file claims", [("", "nothing; that proves nothing")]
     facts = item.row.facts
@@ -66,10 +67,10 @@ def _score(item: Item) -> _Lines:
         return [("", full), ("because:", item.row.reason)]
     probability = scale.calibration.probability
     upper, lower = scale.thresholds.upper, scale.thresholds.lower
-    band = f"; inconclusive from {probability(lower):.1%}" if lower < upper else ""
+    band = f"; inconclusive from {_percent(probability(lower))}" if lower < upper else ""
     return [
-        ("", f"{full}, probability {wording.percent(shown.probability).strip()}"),
-        ("flagged from", f"{shown.threshold:.1%}{band}"),
+        ("", f"{full}, probability {_percent(shown.probability)}"),
+        ("flagged from", f"{_percent(shown.threshold)}{band}"),
         ("threshold:", scale.thresholds.origin),
         ("limits:", item.row.reason),
         ("logit", f"{shown.logit:.3f}"),
@@ -83,6 +84,10 @@ def _decision(decision: Decision) -> tuple[str, str]:
     when = decision.time[:16].replace("T", " ")
     note = f": {decision.note}" if decision.note else ""
     return f"{decision.reviewer}, {when} UTC:", f"{label}{note}"
+
+
+def _percent(share: float) -> str:
+    return wording.percent(share).strip()
 
 
 def _bytes(count: int | None) -> str | None:

@@ -30,6 +30,9 @@ NAMES = {
 """What a word may ask for, and how."""
 
 
+_FORMATS = {"jpg": "jpeg", "tif": "tiff"}
+
+
 class Order(StrEnum):
     """What a list is sorted by."""
 
@@ -87,7 +90,8 @@ def _word(review: Review, word: str) -> Test:
             low, high = _range(value)
             return lambda item: item.probability is not None and low <= item.probability <= high
         case "format":
-            return lambda item: (item.row.facts.format or "").casefold() in values
+            kinds = [_FORMATS.get(value, value) for value in values]
+            return lambda item: (item.row.facts.format or "").casefold() in kinds
         case "mark":
             marks = _known(name, [text.replace("-", " ") for text in values], list(Mark))
             return lambda item: any(mark in marks for mark in item.marks)

@@ -7,7 +7,7 @@ a table: `[review.keys]`.
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import platformdirs
 
@@ -25,10 +25,12 @@ def user_file() -> Path:
 
 def table(command: str, name: str) -> dict[str, Any]:
     """A table within a command's, from the user's own file; empty where there is none."""
-    value = _read(user_file()).get(command, {}).get(name, {})
-    if not isinstance(value, dict):
-        raise UsageError(f"{user_file()}: {name!r} has to be a table, [{command}.{name}]")
-    return value
+    value: Any = _read(user_file())
+    for key in (command, name):
+        value = value.get(key, {})
+        if not isinstance(value, dict):
+            raise UsageError(f"{user_file()}: {key!r} has to be a table, [{command}.{name}]")
+    return cast(dict[str, Any], value)
 
 
 def load(known: dict[str, dict[str, str]]) -> dict[str, dict[str, Any]]:

@@ -32,7 +32,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 def bar(share: float, width: int) -> str:
     """A share in [0, 1] as a bar of so many cells."""
     full, eighths = divmod(round(share * width * 8), 8)
-    return ("█" * full + (_EIGHTHS[eighths] if eighths else "")).ljust(width)[:width]
+    return ("█" * full + (_EIGHTHS[eighths] if eighths else "")).ljust(width)
 
 
 def percent(share: float) -> str:
@@ -68,10 +68,10 @@ def amount(count: int | None) -> str:
         return "unknown size"
     value, unit = float(count), "bytes"
     for unit in ("bytes", "KB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
+        if value < 999.5 or unit == "GB":  # from there on it would be rounded to 1000
             break
         value /= 1000
-    return f"{value:.0f} {unit}" if unit == "bytes" or value >= 100 else f"{value:.1f} {unit}"
+    return f"{value:.0f} {unit}" if unit == "bytes" or value >= 99.95 else f"{value:.1f} {unit}"
 
 
 def shortened(text: str, width: int) -> str:
@@ -90,5 +90,6 @@ def name(item: Item) -> str:
 
 
 def place(item: Item, root: str) -> str:
-    """The path below a folder, fit for a terminal."""
-    return printable(str(item.path).removeprefix(root).lstrip("/\\"))
+    """The path below a folder, whole where it is not below it, fit for a terminal."""
+    path = item.path
+    return printable(path.relative_to(root) if path.is_relative_to(root) else path)

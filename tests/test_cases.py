@@ -10,6 +10,7 @@ import pytest
 from dgsforensics import cases
 from dgsforensics.cases import default_path
 from dgsforensics.errors import UsageError
+from dgsforensics.store import Case
 
 
 def test_the_case_file_of_some_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,6 +37,44 @@ def test_the_case_file_of_some_paths(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert default_path([Path("/")]).name.startswith("case-")
     with pytest.raises(UsageError):
         default_path([])
+
+
+def test_a_case_is_told_by_its_first_bytes(tmp_path: Path) -> None:
+    case = tmp_path / "any name.jpg"
+    with Case.open(case):
+        pass
+    link = tmp_path / "link"
+    link.symlink_to(case)
+    assert cases.is_case(case) and cases.is_case(link)
+    contents = {
+        "empty.sqlite3": b"",
+        "cut.sqlite3": b"SQLite format 3",
+        "older.sqlite": b"SQLite format 2\0 and more",
+        "text.sqlite3": b"a note about SQLite format 3\0",
+        "picture.jpg": b"\xff\xd8\xff",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        assert not cases.is_case(tmp_path / name), name
+
+
+def test_what_cannot_be_looked_at_is_no_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (tmp_path, tmp_path / "gone", Path("a\0b"), Path("x" * 5000)):
+        assert not cases.is_case(path)
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert not cases.is_case(tmp_path / "loop")
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for ever
+    assert not cases.is_case(tmp_path / "pipe")
+    with Case.open(tmp_path / "locked.sqlite3"):
+        pass
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert not cases.is_case(tmp_path / "locked.sqlite3")
 
 
 def made(folder: Path, age: float) -> Path:

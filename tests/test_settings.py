@@ -94,6 +94,59 @@ def test_what_is_not_toml_is_named(content: str | bytes) -> None:
         settings.load(KNOWN)
 
 
+KEYS = '[review.keys]\nai = "f5"\nnext-unlabelled = "n,tab"\n'
+
+
+def test_the_user_may_change_the_keys_of_the_review() -> None:
+    assert settings.table("review", "keys") == {}
+    write(user=KEYS + "[review]\nsort = 'name'\n[scan]\nfpr = 0.02\n")
+    assert settings.table("review", "keys") == {"ai": "f5", "next-unlabelled": "n,tab"}
+    assert settings.table("review", "colours") == settings.table("scan", "keys") == {}
+    known = KNOWN | {"review": {"sort": "sort"}}
+    assert settings.load(known) == {
+        "scan": {"fpr": 0.02},
+        "train": {},
+        "review": {"sort": "name"},  # and no default named `keys`
+    }
+
+
+def test_a_file_beside_the_pictures_may_not() -> None:
+    write(project=KEYS)
+    assert settings.table("review", "keys") == {}
+    write(project=KEYS, user='[review.keys]\nreal = "f6"\n')
+    assert settings.table("review", "keys") == {"real": "f6"}
+    with pytest.raises(UsageError, match=r"^dgsf\.toml: review has no option 'keys'"):
+        settings.load(KNOWN | {"review": {}})
+
+
+def test_no_other_table_within_a_table_is_taken() -> None:
+    write(user="[scan.keys]\nai = 'f5'\n")
+    with pytest.raises(UsageError, match="scan has no option 'keys'"):
+        settings.load(KNOWN)
+    write(user="[review.colours]\nai = 'red'\n")
+    with pytest.raises(UsageError, match="review has no option 'colours'"):
+        settings.load(KNOWN | {"review": {}})
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[review]\nkeys = 'f5'", "'keys'"),
+        ("[review]\nkeys = ['f5']", "'keys'"),
+        ("[[review.keys]]\nai = 'f5'", "'keys'"),
+        ("review = 3", "'review'"),
+        ("[[review]]\nx = 1", "'review'"),
+        ("[review.keys", ""),
+        (b"\xff", ""),
+    ],
+)
+def test_keys_that_are_no_table_are_a_usage_error(text: str | bytes, named: str) -> None:
+    write(user=text)
+    with pytest.raises(UsageError) as caught:
+        settings.table("review", "keys")
+    assert str(settings.user_file()) in caught.value.message and named in caught.value.message
+
+
 def test_a_folder_by_that_name_is_no_settings_file(folder: Path) -> None:
     (folder / "dgsf.toml").mkdir()
     assert settings.load(KNOWN) == {"scan": {}, "train": {}}

@@ -4,9 +4,11 @@ One image at a time is said in words, then one line is read: a key of the screen
 a note. Nothing is redrawn.
 """
 
+import io
+import sys
 from collections.abc import Iterator
 
-from dgsforensics import queries
+from dgsforensics import queries, wording
 from dgsforensics.dossier import describe
 from dgsforensics.errors import UsageError
 from dgsforensics.queries import Order
@@ -18,20 +20,25 @@ HELP = """Commands, each with Enter:
   1 or ai, 2 or real, 3 or unsure, 4 or unfit: label this image (unfit: not an image to judge)
   0 or none: take the label away
   t TEXT: write a note, t alone takes it away
-  n: next, p: previous, u: next unlabelled, or a number: go there
+  n: next, p: previous, u: next unlabelled, or a number (1 to 4 as 01 to 04): go there
   e: say the evidence
   z: undo, y: redo
   / QUERY: list what a filter asks for, / alone lists all
   ?: this help, q: quit"""
-_LABELS = {str(number): label for number, label in enumerate(Judgement, 1)}
-_LABELS |= {label.value: label for label in Judgement}
+_WORDS: dict[str, Judgement | None] = {"0": None, "none": None}
+_WORDS |= {str(number): label for number, label in enumerate(Judgement, 1)}
+_WORDS |= {label.value: label for label in Judgement}
 
 
 def review(review: Review, query: str, order: Order, *, advance: bool) -> None:
     """Read commands until the end of the input or `q`."""
+    for stream in (sys.stdin, sys.stdout):  # a stray byte in a note is no reason to stop
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     items, place = queries.listed(review, query, order), 0
-    _say(f"{len(items)} images: {query or 'all'}, by {order}. ? for help, q to quit.")
+    _say(f"{len(items)} images: {printable(query) or 'all'}, by {order}. ? for help, q to quit.")
     while True:
+        review.follow()
         if items:
             _say(_line(review, items, place))
         try:
@@ -40,7 +47,7 @@ def review(review: Review, query: str, order: Order, *, advance: bool) -> None:
             _say("")
             return
         item = items[place] if items else None
-        match command.casefold():
+        match command := command.casefold():
             case "":
                 continue
             case "q":
@@ -63,21 +70,20 @@ def review(review: Review, query: str, order: Order, *, advance: bool) -> None:
                     items, place = queries.listed(review, rest, order), 0
                     _say(f"{len(items)} images")
                 except UsageError as error:
-                    _say(error.message)
-            case number if number.isdecimal() and number not in ("0", *_LABELS):
+                    _say(printable(error.message))
+            case number if number.isdecimal() and number not in _WORDS:
                 place = min(max(1, int(number)), max(1, len(items))) - 1
             case _ if item is None:
                 _say("there is no image listed; / lists all, ? is help")
             case "e":
                 _say(*_evidence(review, item))
+            case word if word in ("t", *_WORDS) and item.sha256 is None:
+                _say("this file could not be read, so there is nothing to label")
             case "t":
                 review.note(item, rest)
                 _say("note written" if rest else "no note")
-            case word if word in _LABELS or word in ("0", "none"):
-                if item.sha256 is None:
-                    _say("this file could not be read, so there is nothing to label")
-                    continue
-                label = _LABELS.get(word)
+            case word if word in _WORDS:
+                label = _WORDS[word]
                 review.label([item], label)
                 _say(f"{printable(item.path.name)}: {label or 'no label'}")
                 if advance and label:
@@ -89,7 +95,8 @@ def review(review: Review, query: str, order: Order, *, advance: bool) -> None:
 def _line(review: Review, items: list[Item], place: int) -> str:
     """One image in a sentence."""
     item = items[place]
-    score = "" if item.probability is None else f", probability {item.probability:.1%}"
+    chance = item.probability
+    score = "" if chance is None else f", probability {wording.percent(chance).strip()}"
     label = review.judgement(item)
     said = f", labelled {label}" if label else ", no label"
     note = f", note: {printable(review.note_of(item))}" if review.note_of(item) else ""

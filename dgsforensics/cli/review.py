@@ -72,7 +72,9 @@ def review(
     theme: Annotated[str, typer.Option(metavar="|".join(THEMES), help="Colours.")] = "dark",
     plain: Annotated[
         bool,
-        typer.Option("--plain", help="Line by line, without a screen: for screen readers."),
+        typer.Option(
+            "--plain", help="Line by line, without a screen or a scan: for screen readers."
+        ),
     ] = False,
     model: Annotated[
         str | None, typer.Option(envvar="DGSF_MODEL", metavar="NAME|FILE", help="Detector.")
@@ -117,7 +119,7 @@ def review(
     from dgsforensics.review import Review
     from dgsforensics.store import Case
 
-    scans = target is not None and target.exists() and not cases.is_case(target)
+    scans = not plain and target is not None and target.exists() and not cases.is_case(target)
     if scans:
         assert target is not None
         path = cases.default_path([target]) if case is None else case
@@ -139,8 +141,6 @@ def review(
         loaded = Review(opened, signature(reviewer), blind=blind)
         chosen = _query(loaded, query, sort)
         if plain:
-            if scans:
-                raise UsageError("--plain reviews a case that is there", "scan first: dgsf scan")
             from dgsforensics.cli import plainly
 
             plainly.review(loaded, *chosen, advance=advance)

@@ -41,8 +41,8 @@ class Choice:
         found = _VERDICT.search(self.query)
         place = VERDICTS.index(found[1]) + 1 if found and found[1] in VERDICTS else 0
         wanted = f"verdict:{VERDICTS[place]}" if place < len(VERDICTS) else ""
-        rest = _VERDICT.sub("", self.query).split()
-        return replace(self, query=" ".join([wanted, *rest]).strip(), only=None)
+        rest = _VERDICT.sub("", self.query).strip()
+        return replace(self, query=f"{wanted} {rest}".strip(), only=None)
 
     def next_order(self) -> "Choice":
         """Sorted by the next column, from its natural end."""

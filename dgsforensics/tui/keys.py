@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from textual.binding import Binding
+from textual.keys import Keys, key_to_character
 
 from dgsforensics.errors import UsageError
 
@@ -44,7 +45,7 @@ SECTIONS: dict[str, tuple[Key, ...]] = {
         Key("group-unsure", "number_sign,U", "label_group('unsure')", "group unsure"),
         Key("group-unfit", "dollar_sign,X", "label_group('unfit')", "group unfit"),
         Key(
-            *("group", "g", "relation", "group by"),
+            *("group", "g", "relation", "group"),
             "what a group is: near-duplicates, same folder, same camera, same software",
             footer=True,
         ),
@@ -68,7 +69,7 @@ SECTIONS: dict[str, tuple[Key, ...]] = {
         Key("filter", "slash", "filter", "filter", footer=True),
         Key("verdict", "v", "verdict", "verdict", "flagged only, inconclusive only, ... all"),
         Key("everything", "escape", "everything", "all", "drop the filter"),
-        Key("sort", "s", "sort", "sort", "sort by the next column", footer=True),
+        Key("sort", "s", "sort", "sort", "sort by the next column"),
         Key("reverse", "S", "reverse", "reverse", "sort the other way round"),
         Key("refresh", "full_stop", "refresh_list", "again", "filter and sort again"),
     ),
@@ -119,7 +120,10 @@ def remapped(chosen: Mapping[str, object]) -> dict[str, str]:
             raise UsageError(f"[review.keys]: no key {name!r}", f"known: {', '.join(KEYS)}")
         if not isinstance(keys, str) or not all(part.strip() for part in keys.split(",")):
             raise UsageError(f"[review.keys]: {name} needs a key, or several with commas")
-    keymap = {name: str(keys).replace(" ", "") for name, keys in chosen.items()}
+    keymap = {
+        name: ",".join(_known(name, part.strip()) for part in str(keys).split(","))
+        for name, keys in chosen.items()
+    }
     taken: dict[str, str] = {}
     for name, key in KEYS.items():
         for part in keymap.get(name, key.keys).split(","):
@@ -132,11 +136,26 @@ def remapped(chosen: Mapping[str, object]) -> dict[str, str]:
     return keymap
 
 
+def _known(name: str, part: str) -> str:
+    """A key by the name that Textual has for it: `!` is `exclamation_mark`."""
+    [binding] = Binding.make_bindings([Binding(part, "")])
+    *modifiers, key = binding.key.split("+")
+    named = {known.value for known in Keys} | _DEFAULTS
+    if not set(modifiers) <= _MODIFIERS or not (key in named or key_to_character(key)):
+        raise UsageError(
+            f"[review.keys]: {name}: {part!r} is no key",
+            "keys are written as f2, space, ctrl+g, shift+left, or the character itself",
+        )
+    return binding.key
+
+
 def spelled(keys: str) -> str:
     """Keys as they are written on a keyboard."""
     return " ".join(_GLYPHS.get(part, part) for part in keys.split(","))
 
 
+_MODIFIERS = {"ctrl", "shift", "alt"}
+_DEFAULTS = {part for key in KEYS.values() for part in key.keys.split(",")}
 _GLYPHS = {
     **{"exclamation_mark": "!", "at": "@", "quotation_mark": '"', "number_sign": "#"},
     **{"dollar_sign": "$", "slash": "/", "full_stop": ".", "question_mark": "?", "plus": "+"},

@@ -1,0 +1,79 @@
+"""Cases for a review, written row by row: nothing of them lies on the disk but the case file."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from dgsforensics.records import (
+    Evidence,
+    Failure,
+    FileFacts,
+    Prediction,
+    ScanSettings,
+    Status,
+    Traits,
+    Verdict,
+)
+from dgsforensics.store import Case, Scan
+
+PHOTOS = Path("/photos")
+MODEL = "m" * 64
+SETTINGS = ScanSettings(
+    "0.1",
+    "tiny",
+    MODEL,
+    "clip224/1",
+    0.75,
+    {
+        "temperature": 2.0,
+        "intercept": 0.5,
+        "thresholds": {"lower": -1.0, "upper": 1.0, "origin": "false-positive rate 0.01"},
+    },
+)
+OLD = replace(SETTINGS, options={"device": "cpu"})
+"""As a version left them that kept no calibration."""
+
+
+def sha(content: str) -> str:
+    """The digest of made-up content."""
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def scored(
+    name: str,
+    content: str | None = None,
+    logit: float = 0.0,
+    *claims: Evidence,
+    fingerprint: int | None = None,
+    **changes: object,
+) -> Prediction:
+    """A scored file below `PHOTOS`; its content is its name unless given. Without fingerprint and
+    claims nobody looked."""
+    facts = FileFacts(sha(content or name), 1234, "JPEG", 640, 480, 1)
+    looked = fingerprint is not None or claims
+    traits = Traits(fingerprint or 0, claims) if looked else None
+    made = Prediction(
+        PHOTOS / name, facts, logit, 0.5, Verdict.FLAGGED, 0.75, "tiny", MODEL, traits=traits
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def failed(name: str, reason: str = "damaged", **facts: object) -> Failure:
+    """A file without a score; without `sha256` it was never read."""
+    return Failure(PHOTOS / name, FileFacts(**facts), Status.UNREADABLE, reason)  # type: ignore[arg-type]
+
+
+def scan(
+    case: Case,
+    rows: Iterable[Prediction | Failure],
+    settings: ScanSettings = SETTINGS,
+    *,
+    finish: bool = True,
+) -> Scan:
+    """One scan with these rows."""
+    begun = case.begin_scan(settings)
+    begun.record(rows)
+    if finish:
+        begun.finish()
+    return begun

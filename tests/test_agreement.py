@@ -1,0 +1,120 @@
+"""How far reviewers agree, against scikit-learn."""
+
+import math
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
+
+from dgsforensics.agreement import Agreement, with_others
+from dgsforensics.records import Judgement
+from dgsforensics.review import Review
+from dgsforensics.store import Case
+from made_review import failed, scan, scored
+
+AI, REAL, UNSURE, UNFIT = Judgement
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Iterator[Case]:
+    with Case.open(tmp_path / "case.sqlite3") as case:
+        scan(case, [scored(f"{n}.jpg") for n in range(6)])
+        yield case
+
+
+def say(case: Case, reviewer: str, labels: list[Judgement | None]) -> Review:
+    review = Review(case, reviewer)
+    for item, label in zip(review.items, labels, strict=False):
+        review.label([item], label)
+    return review
+
+
+def test_only_what_both_have_labelled_counts(case: Case) -> None:
+    say(case, "zoe", [None, None, None, AI])
+    cleo = say(case, "cleo", [None, AI, AI, REAL, REAL, REAL])
+    say(case, "bob", [AI, AI, REAL, None, UNSURE, UNSURE])
+    say(case, "nobody", [])
+    cleo.note(cleo.items[0], "a note is no label")
+    ann = say(case, "ann", [AI, AI, AI, None, UNFIT])
+    assert with_others(ann) == [
+        Agreement("bob", 4, 2, pytest.approx((0.5 - 0.375) / (1 - 0.375))),
+        Agreement("cleo", 3, 2, pytest.approx((2 / 3 - 4 / 9) / (1 - 4 / 9))),
+    ]
+    assert with_others(Review(case, "nobody")) == []
+    assert with_others(Review(case, "new")) == []
+
+
+def test_copies_count_once_and_unread_files_never(tmp_path: Path) -> None:
+    with Case.open(tmp_path / "copies.sqlite3") as case:
+        rows = [scored("a"), scored("copy", "a"), scored("again", "a"), failed("x"), scored("b")]
+        scan(case, rows)
+        bob, ann = Review(case, "bob"), Review(case, "ann")
+        bob.label(bob.items, AI)
+        ann.label(ann.items[:1], AI)
+        ann.label(ann.items[4:], REAL)
+        assert with_others(ann) == [Agreement("bob", 2, 1, 0.0)]
+
+
+def test_where_chance_alone_gives_full_agreement_there_is_no_kappa(case: Case) -> None:
+    say(case, "bob", [AI, AI, AI])
+    assert with_others(say(case, "ann", [AI, AI, AI])) == [Agreement("bob", 3, 3, None)]
+    assert with_others(say(case, "cleo", [REAL] * 3))[0] == Agreement("ann", 3, 0, 0.0)
+
+
+def test_a_label_taken_away_counts_no_more(case: Case) -> None:
+    bob = say(case, "bob", [AI, REAL])
+    ann = say(case, "ann", [AI, AI])
+    bob.label(bob.items[1:2], None)
+    ann.follow()
+    assert with_others(ann) == [Agreement("bob", 1, 1, None)]
+    ann.undo()
+    ann.undo()
+    assert with_others(ann) == []
+
+
+def test_images_that_are_gone_from_the_case_count_no_more(case: Case) -> None:
+    say(case, "bob", [AI, AI, REAL])
+    ann = say(case, "ann", [AI, REAL, REAL])
+    scan(case, [scored("1.jpg", cached=True), scored("2.jpg", cached=True)])
+    ann.load()
+    assert [(pair.both, pair.same) for pair in with_others(ann)] == [(2, 1)]
+
+
+def test_a_blind_reviewer_is_compared_over_the_own_labels(case: Case) -> None:
+    say(case, "bob", [AI, REAL, AI, REAL, AI, REAL])
+    ann = Review(case, "ann", blind=True)
+    assert with_others(ann) == []
+    ann.note(ann.items[0], "no label yet")
+    assert with_others(ann) == []
+    ann.label(ann.items[:2], AI)
+    assert [(pair.both, pair.same) for pair in with_others(ann)] == [(2, 1)]
+
+
+LABELS = st.sampled_from([AI, REAL, UNSURE, UNFIT])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=12))
+@example([(AI, AI), (REAL, REAL)])
+@example([(AI, REAL), (REAL, AI)])
+@example([(UNFIT, UNFIT)])
+def test_kappa_is_cohens(pairs: list[tuple[Judgement, Judgement]]) -> None:
+    with tempfile.TemporaryDirectory() as folder, Case.open(Path(folder) / "case") as case:
+        scan(case, [scored(f"{n}.jpg") for n in range(len(pairs))])
+        say(case, "bob", [theirs for _, theirs in pairs])
+        ann = say(case, "ann", [mine for mine, _ in pairs])
+        [found] = with_others(ann)
+    left, right = zip(*pairs, strict=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = cohen_kappa_score(list(map(str, left)), list(map(str, right)))
+    assert (found.both, found.same) == (len(pairs), sum(a == b for a, b in pairs))
+    if math.isnan(expected):
+        assert found.kappa is None
+    else:
+        assert found.kappa == pytest.approx(expected, abs=1e-12)
