@@ -3,7 +3,14 @@
 A calibration is fitted on images that the head was not trained on. It keeps the sorted logits of
 the real photographs and of the generated images it was fitted on, so that a threshold at any
 false-positive rate can be read off later and its uncertainty stated. A detector that came without
-any has `Calibration.none()`: its probabilities and its default threshold are not measured.
+any has `Calibration.none()`: its probabilities and its default threshold are not measured. One that
+was calibrated on photographs alone has thresholds, but no inconclusive band.
+
+The verdicts are defined by error rates. From the upper threshold on an image is flagged: at most
+the stated share of photographs is. Below the lower one it is not flagged: at most `DEFAULT_FNR` of
+generated images lie there. Between the two neither can be promised, which is what inconclusive
+means. Both hold for images from the same kind of source as those measured, and for no others;
+`docs/calibration.md` says what that covers.
 """
 
 import math
@@ -13,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dgsforensics.binomial import interval
 from dgsforensics.errors import CheckpointError, UsageError
 from dgsforensics.records import Verdict
 
@@ -51,17 +59,17 @@ class Calibration:
     real: tuple[float, ...]
     """Ascending logits of real photographs; empty, as `generated` then is, when not calibrated."""
     generated: tuple[float, ...]
-    """Ascending logits of generated images."""
+    """Ascending logits of generated images; empty, too, when there were photographs only."""
     measured_on: str
-    """What those images were, for people."""
+    """What those photographs were, for people."""
 
     def __post_init__(self) -> None:
         """Check what a damaged file would break."""
         numbers = (self.temperature, self.intercept, *self.real, *self.generated)
         if not all(map(math.isfinite, numbers)) or self.temperature <= 0:
             raise CheckpointError("damaged calibration: temperature and logits must be finite")
-        if bool(self.real) != bool(self.generated):
-            raise CheckpointError("damaged calibration: logits of one class only")
+        if self.generated and not self.real:
+            raise CheckpointError("damaged calibration: logits of generated images only")
         if list(self.real) != sorted(self.real) or list(self.generated) != sorted(self.generated):
             raise CheckpointError("damaged calibration: logits are not sorted")
 
@@ -92,11 +100,16 @@ class Calibration:
     def at_fpr(self, rate: float) -> float:
         """A logit from which at most a share `rate` of real photographs is flagged.
 
-        With n calibration photographs at most floor(rate (n + 1)) - 1 of them lie at or above it,
-        so that a further photograph from the same source of images is flagged with probability at
-        most `rate` (split conformal prediction, arXiv 2107.07511). It lies a little above the last
-        photograph that passes, so that no rounding changes a verdict. Raises `UsageError` when n is
-        too small to support the rate, or nothing was measured.
+        With n calibration photographs at most k = floor(rate (n + 1)) - 1 of them lie at or above
+        it, so that a further photograph from the same source of images is flagged with probability
+        at most `rate` (split conformal prediction, arXiv 2107.07511). That is a mean over all
+        calibrations that might have been: the share that this one flags from now on is distributed
+        as Beta(k + 1, n - k) or lies below, whose 97.5 % point is the upper end of
+        `binomial.interval(k, n)`. With 99 photographs and a rate of 1 % that is 3.7 %.
+
+        The threshold lies a little above the last photograph that passes, so that no rounding
+        changes a verdict. Raises `UsageError` when n is too small to support the rate, or nothing
+        was measured.
         """
         count = len(self.real)
         if not 0 < rate < 1:
@@ -111,7 +124,8 @@ class Calibration:
             raise UsageError(
                 f"a false-positive rate of {rate:g} cannot be promised: "
                 f"it was calibrated on {count} real photographs",
-                f"the smallest rate it supports is {math.ceil(1e4 / (count + 1)) / 1e4:.4f}",
+                f"the smallest rate it supports is {smallest_rate(count)}; "
+                f"this one takes {photographs_for(rate)} photographs",
             )
         highest_passed = self.real[count - 1 - allowed]
         above = [x for x in (*self.real, *self.generated) if x > highest_passed]
@@ -121,7 +135,8 @@ class Calibration:
     def at_fnr(self, rate: float) -> float:
         """The highest logit below which at most a share `rate` of generated images falls.
 
-        Only where something was measured.
+        The promise is that of `at_fpr`, from the other side; with fewer than 1 / rate - 1 generated
+        images it is the lowest of them, and nothing is promised. Only where there are some.
         """
         count = len(self.generated)
         return self.generated[max(0, math.floor(rate * (count + 1) + 1e-9) - 1)]
@@ -132,8 +147,8 @@ class Calibration:
         """Where to cut: at a false-positive rate, at a probability, or (neither) at the default.
 
         The lower end of the inconclusive band misses `DEFAULT_FNR` of the generated images; it
-        never lies above the upper end. Not calibrated, the default is a probability of one half
-        and there is no band.
+        never lies above the upper end. Without generated images there is no band. Not calibrated,
+        the default is a probability of one half.
         """
         if fpr is not None and probability is not None:
             raise UsageError("give a probability or a false-positive rate, not both")
@@ -150,9 +165,10 @@ class Calibration:
             rate = max(DEFAULT_FPR, smallest) if fpr is None else fpr
             upper = self.at_fpr(rate)
             origin = f"false-positive rate {rate:g}"
-        low, high = wilson(sum(x >= upper for x in self.real), len(self.real))
+        low, high = interval(sum(x >= upper for x in self.real), len(self.real))
         origin += f", measured {low:.1%} to {high:.1%} (95 % interval) on {self.measured_on}"
-        return Thresholds(min(self.at_fnr(DEFAULT_FNR), upper), upper, origin)
+        lower = min(self.at_fnr(DEFAULT_FNR), upper) if self.generated else upper
+        return Thresholds(lower, upper, origin)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types; `from_dict` is the inverse."""
@@ -213,9 +229,12 @@ def fit(logits: NDArray[np.float64], labels: NDArray[np.int64], measured_on: str
     )
 
 
-def wilson(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:
-    """Interval for a share seen as `hits` of `count`; 95 % at the default z (Wilson 1927)."""
-    share, spread = hits / count, z * z / count
-    centre = (share + spread / 2) / (1 + spread)
-    half = z / (1 + spread) * math.sqrt(share * (1 - share) / count + spread / (4 * count))
-    return max(0.0, centre - half), min(1.0, centre + half)
+def photographs_for(rate: float) -> int:
+    """How many photographs `Calibration.at_fpr` needs to promise a rate in (0, 1): 1/rate - 1."""
+    whole = max(rate, 1e-300)  # the reciprocal of what is smaller may be infinite
+    return max(1, math.ceil((1 - 1e-9) / whole - 1))
+
+
+def smallest_rate(count: int) -> float:
+    """The smallest rate that `count` photographs support, rounded up to four decimals."""
+    return math.ceil(1e4 / (count + 1)) / 1e4

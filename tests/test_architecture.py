@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 LONGEST = 320
 """Lines of a module."""
 LAYERS = {
+    "binomial": 0,
     "errors": 0,
     "formats": 0,
     "records": 0,
@@ -61,6 +62,7 @@ LAYERS = {
     "scanning": 6,
     "review": 6,
     "agreement": 7,
+    "recalibration": 7,
     "queries": 7,
     "relations": 7,
     "wording": 7,
@@ -71,6 +73,7 @@ LAYERS = {
     "charts": 7,
     "evalpage": 8,
     "scorecard": 8,
+    "calibrating": 8,
     "evaluating": 9,
     "labels": 7,
     "filing": 8,
@@ -122,6 +125,7 @@ LAYERS = {
     "cli.options": 20,
     "cli.output": 20,
     "cli.apply": 21,
+    "cli.calibrate": 21,
     "cli.case": 21,
     "cli.export": 21,
     "cli.label": 21,
@@ -139,10 +143,12 @@ LAYERS = {
 THIRD_PARTY = {
     "backbone": {"open_clip", "safetensors", "torch"},
     "calibration": {"numpy"},
+    "calibrating": {"platformdirs", "safetensors"},
     "checkpoint": {"platformdirs", "safetensors", "torch"},
     "catalogue": {"safetensors", "torch"},
     "cli": {"typer"},
     "cli.apply": {"typer"},
+    "cli.calibrate": {"typer"},
     "cli.case": {"typer"},
     "cli.export": {"typer"},
     "cli.label": {"typer"},
@@ -202,6 +208,7 @@ THIRD_PARTY = {
     "tui.graphics": {"PIL", "rich", "textual", "textual_image"},
     "tui.heat": {"PIL", "numpy"},
     "tui.picture": {"textual"},
+    "recalibration": {"numpy"},
     "relations": {"numpy"},
     "tui.app": {"textual"},
     "tui.board": {"textual"},
@@ -224,7 +231,7 @@ DISTRIBUTIONS = {
 """Where the name to install is not the name to import."""
 WITHOUT_TORCH = {name for name in LAYERS if not name.startswith("trainer")} - {
     *("backbone", "catalogue", "checkpoint", "detector", "devices", "lora", "model", "reference"),
-    *("evaluating", "explain", "listing", "scanning", "text"),
+    *("calibrating", "evaluating", "explain", "listing", "scanning", "text"),
 } | {"trainer", "trainer.captions", "trainer.degrade", "trainer.splits"}
 """These load neither torch nor open_clip, not even by what they import."""
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "core", "manager", "misc"}
@@ -495,6 +502,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         ["scan", "--help"],
         ["train", "--help"],
         ["eval", "--help"],
+        ["calibrate", "--help"],
         ["models", "--help"],
         ["models", "list", "--help"],
         ["label", "--help"],

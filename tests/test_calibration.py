@@ -7,7 +7,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dgsforensics.calibration import DEFAULT_FPR, Calibration, fit, wilson
+from dgsforensics.binomial import interval
+from dgsforensics.calibration import (
+    DEFAULT_FPR,
+    Calibration,
+    fit,
+    photographs_for,
+    smallest_rate,
+)
 from dgsforensics.errors import CheckpointError, UsageError
 from dgsforensics.records import Verdict
 
@@ -235,7 +242,7 @@ def test_thresholds_come_from_what_was_asked_for() -> None:
     assert calibration.thresholds(probability=0.9).upper == pytest.approx(2 * math.log(9))
     assert "0.05" in five.origin and "a test" in five.origin
     assert "0.9" in calibration.thresholds(probability=0.9).origin
-    assert "1.6% to 9.9%" in five.origin  # 4 of 99
+    assert "1.1% to 10.0%" in five.origin  # 4 of 99
 
 
 def test_a_rate_and_a_probability_are_too_much() -> None:
@@ -243,22 +250,63 @@ def test_a_rate_and_a_probability_are_too_much() -> None:
         made().thresholds(fpr=0.1, probability=0.5)
 
 
+def test_the_origin_has_the_exact_interval() -> None:
+    calibration = made(real=tuple(map(float, range(340))), generated=(500.0,))
+    origin = calibration.thresholds(fpr=0.01).origin
+    assert origin == "false-positive rate 0.01, measured 0.1% to 2.1% (95 % interval) on a test"
+
+
+@pytest.mark.parametrize(("count", "rate"), [(30, 0.05), (99, 0.05), (200, 0.02)])
+def test_the_interval_holds_the_rate_that_a_calibration_then_has(count: int, rate: float) -> None:
+    rng = np.random.default_rng(1)
+    inside = below = 0
+    for real in np.sort(rng.normal(size=(4000, count)), axis=1):
+        threshold = made(real=tuple(real.tolist())).at_fpr(rate)
+        truth = math.erfc(threshold / math.sqrt(2)) / 2
+        low, high = interval(sum(x >= threshold for x in real), count)
+        inside += low <= truth <= high
+        below += truth <= high
+    assert below / 4000 == pytest.approx(0.975, abs=0.008)
+    assert inside / 4000 >= 0.945
+
+
+@given(rates)
+def test_photographs_for_is_the_least_that_promise_a_rate(rate: float) -> None:
+    count = photographs_for(rate)
+    made(real=tuple(map(float, range(count)))).at_fpr(rate)
+    if count > 1:
+        with pytest.raises(UsageError, match="cannot be promised"):
+            made(real=tuple(map(float, range(count - 1)))).at_fpr(rate)
+
+
 @pytest.mark.parametrize(
-    ("hits", "count", "low", "high"),
-    [
-        (0, 10, 0.0, 0.27754),  # z^2 / (n + z^2)
-        (10, 10, 0.72246, 1.0),
-        (5, 10, 0.23659, 0.76341),
-    ],
+    ("rate", "count"), [(0.001, 999), (0.01, 99), (0.02, 49), (0.05, 19), (0.1, 9), (0.9, 1)]
 )
-def test_wilson_by_hand(hits: int, count: int, low: float, high: float) -> None:
-    assert wilson(hits, count) == pytest.approx((low, high), abs=1e-5)
+def test_photographs_for_the_usual_rates(rate: float, count: int) -> None:
+    assert photographs_for(rate) == count
 
 
-@pytest.mark.parametrize(("hits", "count"), [(1, 3), (4, 99), (50, 1000), (999, 1000)])
-def test_wilson_ends_where_the_share_is_z_deviations_off(hits: int, count: int) -> None:
-    for end in wilson(hits, count):
-        assert abs(hits / count - end) == pytest.approx(1.96 * math.sqrt(end * (1 - end) / count))
+def test_of_the_smallest_float_too() -> None:
+    assert photographs_for(5e-324) > 10**299
+    with pytest.raises(UsageError, match="cannot be promised"):
+        made(real=tuple(map(float, range(99)))).at_fpr(5e-324)
+
+
+@given(st.integers(1, 20_000))
+def test_the_smallest_rate_is_supported(count: int) -> None:
+    assert photographs_for(smallest_rate(count)) <= count
+    assert smallest_rate(count) - 1 / (count + 1) < 1e-4
+
+
+def test_photographs_alone_give_thresholds_without_a_band() -> None:
+    calibration = made(real=tuple(map(float, range(99))), generated=())
+    assert calibration.measured
+    found = calibration.thresholds(fpr=0.05)
+    assert found.lower == found.upper == calibration.at_fpr(0.05)
+    assert found.verdict(found.upper) is Verdict.FLAGGED
+    assert found.verdict(math.nextafter(found.upper, -math.inf)) is Verdict.NOT_FLAGGED
+    assert calibration.thresholds(probability=0.9).lower == pytest.approx(math.log(9))
+    assert Calibration.from_dict(json.loads(json.dumps(calibration.to_dict()))) == calibration
 
 
 # Not calibrated
@@ -335,7 +383,6 @@ SOUND = made().to_dict()
         SOUND | {"real": [1.0, None]},
         SOUND | {"real": [2.0, 1.0]},
         SOUND | {"real": [1.0, math.nan]},
-        SOUND | {"generated": []},
         SOUND | {"generated": [10**400]},
         SOUND | {"generated": [3.0, 1.0, 2.0]},
     ],

@@ -69,6 +69,8 @@ def _lines(checkpoint: Checkpoint) -> list[str]:
         lines += ["## Where it came from", "", *facts, ""]
     if "data" in card:
         lines += ["## What it was trained on", "", card["data"], "", *_table(card.get("counts"))]
+    if "calibrated" in card:
+        lines += ["## What it was calibrated on", "", *_describe_images(card["calibrated"]), ""]
     lines += ["## Thresholds", "", *_describe_thresholds(checkpoint.calibration), ""]
     for table in card.get("results", ()):
         lines += [f"## {table['title']}", "", table["note"], "", *_table(table["rows"])]
@@ -87,13 +89,29 @@ def _describe_thresholds(calibration: Calibration) -> list[str]:
     ]
     if not calibration.measured:
         return lines
+    band = "It is not flagged below: without generated images there is no inconclusive band. "
+    if calibration.generated:
+        band = (
+            f"It is not flagged below {calibration.probability(thresholds.lower):.3f} (logit "
+            f"{thresholds.lower:.3f}), where {DEFAULT_FNR:.0%} of the {len(calibration.generated)} "
+            f"generated calibration images lie; between the two the verdict is inconclusive. "
+        )
     return [
         *lines,
-        f"It is not flagged below {calibration.probability(thresholds.lower):.3f} (logit "
-        f"{thresholds.lower:.3f}), where {DEFAULT_FNR:.0%} of the {len(calibration.generated)} "
-        f"generated calibration images lie; between the two the verdict is inconclusive. "
-        f"`--fpr` moves the upper end, down to a rate of {1 / (len(calibration.real) + 1):.4f}, "
-        f"which is what {len(calibration.real)} photographs support.",
+        f"{band}`--fpr` moves the upper end, down to a rate of "
+        f"{1 / (len(calibration.real) + 1):.4f}, which is what {len(calibration.real)} "
+        "photographs support.",
+    ]
+
+
+def _describe_images(calibrated: Mapping[str, str]) -> list[str]:
+    """Of a detector that `dgsf calibrate` made."""
+    return [
+        f"- It is {calibrated['from']} (sha256 `{calibrated['sha256']}`) with thresholds measured "
+        "by a user. All else on this card was said of the original; shares of verdicts in the "
+        "tables are those of its thresholds.",
+        f"- Photographs: {calibrated['photographs']}.",
+        f"- Generated images: {calibrated['generated']}.",
     ]
 
 

@@ -12,14 +12,25 @@ from typing import Annotated, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from dgsforensics.cli import apply, case, evaluate, export, label, models, review, scan, train
+from dgsforensics.cli import (
+    apply,
+    calibrate,
+    case,
+    evaluate,
+    export,
+    label,
+    models,
+    review,
+    scan,
+    train,
+)
 from dgsforensics.cli.options import SCAN_EPILOG, abandon_stdout
 from dgsforensics.errors import DgsError, ExitCode
 
 NOT_IN_SETTINGS = (
     *("--output", "--case", "--files-from", "--help", "--reviewer"),
     *("--out", "--config", "--resume", "--force", "--from-case", "--as", "--note", "--labels"),
-    *("--html", "--scores"),
+    *("--html", "--scores", "--name"),
     *("--all", "--move", "--copy", "--tag", "--undo"),
 )
 """Of one run only: a settings file beside the pictures must not choose what is written."""
@@ -35,6 +46,7 @@ app.command(epilog=SCAN_EPILOG)(scan.scan)
 app.command(epilog=review.EPILOG)(review.review)
 app.command(epilog=train.EPILOG)(train.train)
 app.command("eval", epilog=evaluate.EPILOG)(evaluate.evaluate)
+app.command(epilog=calibrate.EPILOG)(calibrate.calibrate)
 app.command(epilog=label.EPILOG)(label.label)
 app.command(epilog=export.EPILOG)(export.export)
 app.command(epilog=apply.EPILOG)(apply.apply)

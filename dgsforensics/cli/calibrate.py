@@ -1,0 +1,271 @@
+"""`dgsf calibrate`: thresholds from a person's own photographs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dgsforensics.cli.options import BackboneWeights, Debug, configure_logging, interruptible
+
+if TYPE_CHECKING:
+    from dgsforensics.calibrating import Outcome
+    from dgsforensics.recalibration import Images, Rate, Share
+
+EPILOG = (
+    "Exit codes: 0 written · 2 wrong usage, or a rate that so few photographs cannot promise: then "
+    "nothing is written · 130 interrupted, run it again to go on."
+)
+SCHEMA = 1
+"""Of the JSON document."""
+FEW = 100
+"""Images of a class below which a person is warned."""
+_SHOWN = 20
+"""Files without a score that are named on standard error; JSON names all."""
+
+
+def calibrate(
+    reals: Annotated[
+        Path,
+        typer.Argument(
+            metavar="REALS",
+            help="Folder of photographs of the kind you scan: not generated, all of them.",
+            show_default=False,
+        ),
+    ],
+    fakes: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FAKES]", help="Folder of generated images.", show_default="those it came with"
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(envvar="DGSF_MODEL", metavar="NAME|FILE", help="Detector.")
+    ] = None,
+    fpr: Annotated[
+        list[float] | None,
+        typer.Option(
+            metavar="RATE",
+            help="A false-positive rate that has to be kept, e.g. 0.01; may be repeated.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What to call the calibrated detector, among your own.",
+            show_default="MODEL-FOLDER",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.safetensors", help="Write it here instead.", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    backbone_weights: BackboneWeights = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            envvar="DGSF_DEVICE", metavar="auto|cpu|cuda|mps", help="Where the model runs."
+        ),
+    ] = "auto",
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Images in a forward pass.", show_default="auto"),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            envvar="DGSF_WORKERS",
+            min=1,
+            metavar="N",
+            help="Decoding threads.",
+            show_default="auto",
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Measure a detector's thresholds on your own photographs.
+
+    Writes a copy of the detector with the new calibration, for `dgsf scan --model NAME --fpr RATE`.
+    Photographs alone give thresholds; with generated images the probability is fitted as well. A
+    promise holds for photographs from the source of these, and for no others.
+    """
+    from dgsforensics import calibrating, progress
+    from dgsforensics.cli import output
+    from dgsforensics.report import printable, to_json
+    from dgsforensics.trainer import card
+
+    configure_logging(quiet=quiet, verbose=verbose, debug=debug)
+    output.start()
+    request = calibrating.Request(
+        reals=reals,
+        fakes=fakes,
+        model=model,
+        rates=tuple(fpr or ()),
+        out=out,
+        name=name,
+        force=force,
+        backbone_weights=backbone_weights,
+        device=device,
+        batch=batch,
+        workers=workers,
+    )
+    with interruptible():
+        try:
+            with progress.stages(quiet) as tell:
+                found = calibrating.run(request, tell)
+        except KeyboardInterrupt:
+            if not quiet:
+                kept = calibrating.scores_path(reals)
+                progress.notice(f"scores so far are kept in {printable(kept)}")
+            raise
+        if not quiet:
+            _remark(found)
+        digest = calibrating.write(found, card.render(found.made), force=force)
+        if as_json:
+            output.show(to_json(_document(found, digest)))
+        else:
+            _show(found)
+        if not quiet:
+            use = found.made.config.name if out is None else str(out)
+            progress.notice(printable(f"written to {found.path}; use it with --model {use}"))
+
+
+def _remark(found: "Outcome") -> None:
+    """What a person has to know, to standard error."""
+    from dgsforensics import progress
+    from dgsforensics.report import printable
+
+    if found.unread:
+        progress.notice(f"{len(found.unread)} files do not count:")
+        for unread in found.unread[:_SHOWN]:
+            progress.notice(f"  {printable(unread.path)}: {printable(unread.reason)}")
+        if len(found.unread) > _SHOWN:
+            progress.notice(f"  and {len(found.unread) - _SHOWN} more, which --json lists")
+    for images, kind in _classes(found):
+        if len(images.logits) < FEW:
+            progress.notice(
+                f"only {len(images.logits)} {kind}: what is measured on them is uncertain, see the "
+                "intervals"
+            )
+
+
+def _classes(found: "Outcome") -> "list[tuple[Images, str]]":
+    fake = [] if found.generated is None else [(found.generated, "generated images")]
+    return [(found.photographs, "photographs"), *fake]
+
+
+def _show(found: "Outcome") -> None:
+    """For people, within 80 columns."""
+    from dgsforensics.cli import output
+
+    for images, kind in _classes(found):
+        output.show(
+            f"{len(images.logits)} {kind} count, of {images.files} files in {images.folder} "
+            f"({images.unread} without a score, {images.copies} copies, "
+            f"{images.near_duplicates} near-duplicates)"
+        )
+    output.show("")
+    head = ["rate", "from", "logit", "flagged", "95 %", "promise", "confident"]
+    head += [] if found.generated is None else ["found", "95 %"]
+    output.table([head, *(_row(rate, len(found.photographs.logits)) for rate in found.rates)])
+    output.show(
+        "",
+        "rate: of new photographs from the same source at most that share is flagged, on average",
+        "over calibrations. 95 %: the share that this one may really flag. promise, confident:",
+        "photographs it takes for the rate; and, with none flagged, for the interval to end at it.",
+        "",
+        _default(found),
+        _probabilities(found),
+    )
+
+
+def _row(rate: "Rate", photographs: int) -> list[str]:
+    first = f"{100 * rate.rate:g}%"
+    if rate.cut is None:
+        return [
+            first,
+            f"cannot be promised with {photographs} images: it takes {rate.promised_from}",
+        ]
+    cells = [first, f"{rate.cut.probability:.3f}", f"{rate.cut.logit:.3f}"]
+    cells += [*_share(rate.cut.flagged), str(rate.promised_from), str(rate.confident_from)]
+    return cells if rate.cut.found is None else [*cells, *_share(rate.cut.found)]
+
+
+def _share(share: "Share") -> tuple[str, str]:
+    return f"{share.hits}/{share.count}", f"{100 * share.low:.1f}-{100 * share.high:.1f}%"
+
+
+def _default(found: "Outcome") -> str:
+    calibration = found.made.calibration
+    cut = calibration.thresholds()
+    lower, upper = calibration.probability(cut.lower), calibration.probability(cut.upper)
+    band = f", inconclusive from {lower:.3f}" if cut.lower < cut.upper else ""
+    return f"A scan without --fpr flags from {upper:.3f}{band}: {cut.origin}."
+
+
+def _probabilities(found: "Outcome") -> str:
+    match _kind(found):
+        case "fitted":
+            return "Probabilities and the lower end of the band were fitted on both folders."
+        case "kept":
+            return (
+                "Probabilities and the lower end of the band are those of the calibration before: "
+                "only the rates above are of these photographs. Give generated images to fit both."
+            )
+    return (
+        "Probabilities are the plain sigmoid and mean nothing, and there is no inconclusive band: "
+        "the detector had no calibration. Give generated images to fit both."
+    )
+
+
+def _kind(found: "Outcome") -> str:
+    """What the probabilities are."""
+    if found.generated is not None:
+        return "fitted"
+    return "kept" if found.base.calibration.generated else "unmeasured"
+
+
+def _document(found: "Outcome", digest: str) -> dict[str, Any]:
+    """Everything, as JSON types."""
+    from dataclasses import asdict
+    from importlib.metadata import version
+
+    calibration = found.made.calibration
+    cut = calibration.thresholds()
+    return {
+        "schema": SCHEMA,
+        "tool_version": version("dgsforensics"),
+        "base": found.base.config.name,
+        "base_sha256": found.base.sha256,
+        "model": found.made.config.name,
+        "model_sha256": digest,
+        "file": str(found.path),
+        "measured_on": calibration.measured_on,
+        "probabilities": _kind(found),
+        "temperature": calibration.temperature,
+        "intercept": calibration.intercept,
+        "default": {
+            "threshold": calibration.probability(cut.upper),
+            "lower": calibration.probability(cut.lower),
+            "origin": cut.origin,
+        },
+        "photographs": _counts(found.photographs),
+        "generated": None if found.generated is None else _counts(found.generated),
+        "rates": [asdict(rate) for rate in found.rates],
+        "unread": [asdict(unread) for unread in found.unread],
+    }
+
+
+def _counts(images: "Images") -> dict[str, Any]:
+    return {
+        "folder": images.folder,
+        "files": images.files,
+        "unread": images.unread,
+        "copies": images.copies,
+        "near_duplicates": images.near_duplicates,
+        "used": len(images.logits),
+    }
