@@ -117,9 +117,10 @@ class ReviewApp(App[None]):
         def show(heat: object) -> None:
             self.call_from_thread(self.board.viewer.heat, item, heat)
 
+        def left() -> bool:
+            return worker.is_cancelled or self.board.rows.current is not item
+
         try:
-            self._explainer.explain(
-                item, shown, show, self._tell(self.board.say), lambda: worker.is_cancelled
-            )
+            self._explainer.explain(item, shown, show, self._tell(self.board.say), left)
         except DgsError as error:
             self.call_from_thread(self.board.say, f"no map: {error.message}")

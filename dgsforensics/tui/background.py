@@ -53,10 +53,10 @@ class Explainer:
         self, item: Item, shown: Shown, show: Callable[[Heat], None], tell: Tell, stop: Stop
     ) -> None:
         """Show the regions as they are found. Raises `DgsError`."""
+        tell("loading the detector ...")
         from dgsforensics import images
         from dgsforensics.explain import explain
 
-        tell("loading the detector ...")
         detector = self._load(shown)
         picture = images.load(item.path)
         for found in explain(detector, picture):

@@ -27,6 +27,7 @@ from dgsforensics.tui.viewer import Viewer
 AHEAD = 6
 """Images decoded before they are asked for."""
 LAYOUTS = ("", "picture-only", "list-only")
+UNREAD = "this file could not be read, so there is nothing to label"
 
 
 class Board(Screen[None]):
@@ -114,13 +115,7 @@ class Board(Screen[None]):
     def action_label(self, judgement: str) -> None:
         """Label this image."""
         item = self.rows.current
-        if item is None:
-            return
-        if item.sha256 is None:
-            self.say("this file could not be read, so there is nothing to label")
-            return
-        self._label([item], judgement)
-        if self._advance and judgement:
+        if item is not None and self._label([item], judgement) and self._advance and judgement:
             self.rows.move(self.rows.cursor + 1)
 
     def action_label_group(self, judgement: str) -> None:
@@ -134,7 +129,11 @@ class Board(Screen[None]):
         remark = f"; {hidden} more are not listed and left alone" if hidden else ""
         self._label(listed, judgement, f" ({relation}){remark}")
 
-    def _label(self, items: Sequence[Item], judgement: str, remark: str = "") -> None:
+    def _label(self, items: Sequence[Item], judgement: str, remark: str = "") -> bool:
+        """False when there was nothing to label."""
+        if all(item.sha256 is None for item in items):
+            self.say(UNREAD)
+            return False
         label = Judgement(judgement) if judgement else None
         changed = self.review.label(items, label)
         word = wording.JUDGEMENTS[label] if label else "no label"
@@ -142,11 +141,15 @@ class Board(Screen[None]):
         name = wording.name(items[0])
         self.say(f"{word}: {count or name}{remark}")
         self.refresh_labels()
+        return True
 
     def action_note(self) -> None:
         """Write a note to this image."""
         item = self.rows.current
-        if item is None or item.sha256 is None:
+        if item is None:
+            return
+        if item.sha256 is None:
+            self.say(UNREAD)
             return
 
         def written(text: str | None) -> None:

@@ -40,8 +40,8 @@ _COLUMNS = (
     _Column("label", 9, 0),
 )
 _NAME = 3
-_WIDE = 110
-"""From here on verdicts are written out."""
+_WIDE = 105
+"""From here on, and so on a screen of 200 columns, verdicts are written out."""
 
 
 class Rows(ScrollView, can_focus=True, inherit_bindings=False):
@@ -132,6 +132,9 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
             text = "".join(set_cell_size(f" {c.title if w > 5 else ''}", w) for c, w in titles)
             return Strip([Segment(_cell(text, width), style)], width)
         place = y - 1 + round(self.scroll_y)
+        if not self._items and y == 1:
+            said = "nothing meets the filter" if self._review.items else "no images yet"
+            return Strip([Segment(_cell(f" {said}", width), self.rich_style)], width)
         if place >= len(self._items):
             return Strip.blank(width, self.rich_style)
         return self._row(self._items[place], columns, width, current=place == self.cursor)
@@ -167,7 +170,9 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
         segments = [Segment("▸" if current else " ", base)]
         for (text, style), room in zip(texts, columns, strict=True):
             if room:
-                segments.append(Segment(_cell(text, room), base + style if style else base))
+                # Their colours cannot be read on that of the cursor, least of all in the light.
+                plain = style is None or current
+                segments.append(Segment(_cell(text, room), base if plain else base + style))
         return Strip(segments).adjust_cell_length(width, base)
 
 
