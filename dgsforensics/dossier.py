@@ -37,6 +37,7 @@ def _sections(review: Review, item: Item, similar: Similar) -> Iterator[tuple[st
         yield "What the file claims", [("", f"not looked at{again}")]
     else:
         yield "What the file claims", [("", "nothing; that proves nothing")]
+    yield "What the score rests on", _measured(item)
     facts = item.row.facts
     file: _Lines = [
         ("", str(item.path)),
@@ -71,10 +72,18 @@ def _score(item: Item) -> _Lines:
     return [
         ("", f"{full}, probability {_percent(shown.probability)}"),
         ("flagged from", f"{_percent(shown.threshold)}{band}"),
-        ("threshold:", scale.thresholds.origin),
         ("limits:", item.row.reason),
-        ("logit", f"{shown.logit:.3f}"),
+    ]
+
+
+def _measured(item: Item) -> _Lines:
+    shown, scale = item.shown, item.scale
+    if shown is None or scale is None:
+        return []
+    return [
+        ("threshold:", scale.thresholds.origin),
         ("detector", f"{shown.model} {shown.model_sha256[:12]}"),
+        ("logit", f"{shown.logit:.3f}"),
         ("", "A score is a signal, not proof."),
     ]
 

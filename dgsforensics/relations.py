@@ -1,5 +1,6 @@
 """Which images of a review belong together: near-duplicates, one folder, camera or software."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 from dgsforensics import groups
 from dgsforensics.records import Mark
 from dgsforensics.review import Item, Review
+
+ALIKE = 12
+"""Bits of a fingerprint in which pictures that look alike may differ; chance gives about 32."""
 
 
 class Relation(StrEnum):
@@ -45,15 +49,23 @@ class Relations:
             return [item]
         return [other for other in among if key(other) == mine]
 
+    def sizes(self, relation: Relation, among: Sequence[Item]) -> Callable[[Item], int]:
+        """How many images `among` these belong to an image, itself included; counted once."""
+        key = self._key(relation)
+        counts = Counter(map(key, among))
+        return lambda item: 1 if (mine := key(item)) is None else max(1, counts[mine])
+
     def nearest(self, item: Item) -> tuple[Item, int] | None:
         """The image that looks most alike and is not the same file, and how many of 64 bits of
-        the fingerprints differ; None when there is no other."""
+        the fingerprints differ; None when no other looks alike."""
         if item.row.traits is None:
             return None
         self._load()
         distance = np.bitwise_count(self._fingerprints ^ np.uint64(item.row.traits.fingerprint))
         for place in np.argsort(distance, kind="stable"):
             other = self._items[int(place)]
+            if distance[place] > ALIKE:
+                break
             if other.sha256 != item.sha256:
                 return other, int(distance[place])
         return None

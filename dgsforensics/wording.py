@@ -1,14 +1,16 @@
 """How verdicts, labels, sizes and claims are worded on the screen, with and without colour."""
 
+from rich.cells import cell_len
+
 from dgsforensics.records import Judgement, Mark, Status, Verdict
 from dgsforensics.report import printable
 from dgsforensics.review import Item, Review
 
 VERDICTS: dict[Verdict | Status, tuple[str, str]] = {
-    Verdict.FLAGGED: ("flag", "flagged"),
-    Verdict.INCONCLUSIVE: ("open", "inconclusive"),
+    Verdict.FLAGGED: ("flagged", "flagged"),
+    Verdict.INCONCLUSIVE: ("unclear", "inconclusive"),
     Verdict.NOT_FLAGGED: ("not", "not flagged"),
-    Status.UNREADABLE: ("err", "unreadable"),
+    Status.UNREADABLE: ("error", "unreadable"),
     Status.UNSUPPORTED: ("n/a", "unsupported"),
 }
 """Short and in full."""
@@ -74,14 +76,29 @@ def amount(count: int | None) -> str:
     return f"{value:.0f} {unit}" if unit == "bytes" or value >= 99.95 else f"{value:.1f} {unit}"
 
 
+def files(count: int) -> str:
+    """A number of files."""
+    return f"{count} file" if count == 1 else f"{count} files"
+
+
 def shortened(text: str, width: int) -> str:
-    """Text that fits, its middle left out: the ends of a name tell most."""
-    if len(text) <= width:
+    """Text in at most so many cells, its middle left out: the ends of a name tell most."""
+    if cell_len(text) <= width:
         return text
     if width < 3:
-        return text[:width]
-    head = (width - 1) // 2
-    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
+        return _start(text, width)
+    head = _start(text, (width - 1) // 2)
+    return f"{head}…{_start(text[::-1], width - 1 - cell_len(head))[::-1]}"
+
+
+def _start(text: str, width: int) -> str:
+    """As many characters from the start as fit."""
+    used = 0
+    for place, character in enumerate(text):
+        used += cell_len(character)
+        if used > width:
+            return text[:place]
+    return text
 
 
 def name(item: Item) -> str:

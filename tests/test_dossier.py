@@ -48,16 +48,19 @@ def test_all_that_is_known_in_order(case: Case) -> None:
     assert list(sections) == [
         "Score",
         "What the file claims (easily removed or forged)",
+        "What the score rests on",
         "File",
         "Most similar in the case",
     ]
     assert sections["Score"] == [
         ("", "flagged, probability 73.1%"),
         ("flagged from", "75.0%; inconclusive from 32.1%"),
-        ("threshold:", "false-positive rate 0.01"),
         ("limits:", "the first of 3 frames"),
-        ("logit", "2.500"),
+    ]
+    assert sections["What the score rests on"] == [
+        ("threshold:", "false-positive rate 0.01"),
         ("detector", f"tiny {MODEL[:12]}"),
+        ("logit", "2.500"),
         ("", "A score is a signal, not proof."),
     ]
     assert sections["What the file claims (easily removed or forged)"] == [
@@ -74,7 +77,9 @@ def test_all_that_is_known_in_order(case: Case) -> None:
         ("13 of 64 bits differ:", "/photos/b.jpg"),
         ("", "your label: unsure"),
     ]
-    assert list(said(review, b)) == ["Decision", "Score", "What the file claims", "File"]
+    assert list(said(review, b)) == [
+        *("Decision", "Score", "What the file claims", "What the score rests on", "File")
+    ]
     assert [name for name, _ in said(review, b)["File"]] == ["", "", "sha256"]  # one frame
     review.label([b], None)
     assert said(review, a, (b, 0))["Most similar in the case"] == [

@@ -8,7 +8,7 @@ import pytest
 
 from dgsforensics import groups
 from dgsforensics.records import Evidence, Mark
-from dgsforensics.relations import Relation, Relations
+from dgsforensics.relations import ALIKE, Relation, Relations
 from dgsforensics.review import Item, Review
 from dgsforensics.store import Case
 from made_review import PHOTOS, failed, scan, scored
@@ -94,18 +94,24 @@ def test_only_what_is_listed_is_related_in_its_order(case: Case) -> None:
 
 def test_nearest_is_found_among_all_and_never_the_same_content(case: Case) -> None:
     rng = np.random.default_rng(0)
-    marks = [int(mark) for mark in rng.integers(0, 2**64, 40, dtype=np.uint64)]
+    flips = [rng.choice(64, rng.integers(1, 20), replace=False) for _ in range(40)]
+    marks = [MARK ^ sum(1 << int(bit) for bit in bits) for bits in flips]
     rows = [scored(f"{n}", fingerprint=mark) for n, mark in enumerate(marks)]
     rows += [scored("copy", "0", fingerprint=marks[0]), scored("unseen")]
     scan(case, rows)
     review = Review(case, "ann")
     relations = Relations(review)
+    unlike = 0
     for item in review.items[:40]:
         mine = marks[item.index]
         distances = {
             other: (mine ^ marks[other]).bit_count() for other in range(40) if other != item.index
         }
         found = relations.nearest(item)
+        if min(distances.values()) > ALIKE:
+            assert found is None
+            unlike += 1
+            continue
         assert found is not None
         other, bits = found
         assert bits == min(distances.values()) and type(bits) is int
@@ -113,17 +119,21 @@ def test_nearest_is_found_among_all_and_never_the_same_content(case: Case) -> No
         assert (
             distances[next(n for n in range(40) if other.sha256 == review.items[n].sha256)] == bits
         )
+    assert 0 < unlike < 40
     copy, unseen = review.items[40:]
     assert relations.nearest(copy) == relations.nearest(review.items[0])
     assert relations.nearest(unseen) is None
 
 
-def test_far_away_is_nearest_when_nothing_is_nearer(case: Case) -> None:
-    scan(case, [scored("a", fingerprint=0), scored("b", fingerprint=2**64 - 1)])
+def test_what_is_far_away_does_not_look_alike(case: Case) -> None:
+    near, far = MARK ^ (2**ALIKE - 1), MARK ^ (2 ** (2 * ALIKE + 1) - 1)
+    scan(case, [scored("a", fingerprint=MARK), scored("b", fingerprint=near)])
     review = Review(case, "ann")
     a, b = review.items
-    assert Relations(review).nearest(a) == (b, 64)
-    assert Relations(review).nearest(b) == (a, 64)
+    assert Relations(review).nearest(a) == (b, ALIKE)
+    scan(case, [scored("a", fingerprint=MARK), scored("b", "far", fingerprint=far)])
+    review.load()
+    assert [Relations(review).nearest(item) for item in review.items] == [None, None]
 
 
 def test_equal_pictures_of_different_bytes(case: Case) -> None:
@@ -160,8 +170,8 @@ def test_what_was_found_is_forgotten_when_files_come(case: Case) -> None:
         items = relations.related(item, Relation.NEAR, review.items)
         return [other.path.name for other in items]
 
-    a, b = review.items
-    assert near(a) == ["a"] and relations.nearest(a) == (b, MARK.bit_count())
+    a = review.items[0]
+    assert near(a) == ["a"] and relations.nearest(a) is None
     running.record([scored("c", fingerprint=MARK ^ 1)])
     running.record([scored("b", "new content", fingerprint=MARK ^ 2)])
     review.grow()

@@ -122,10 +122,10 @@ async def chooses_the_relation(hand):
         await hand.press()
         said.append(hand.seat.status.strip())
     assert said == [
-        "group: same folder, 3 images",
-        "group: same camera, 3 images",
+        "group: same folder, 3 images listed",
+        "group: same camera, 3 images listed",
         "group: same software, this one alone",
-        "group: near-duplicates, 3 images",
+        "group: near-duplicates, 3 images listed",
     ]
 
 
@@ -164,13 +164,15 @@ async def redoes(hand):
 async def goes_to_the_next_unlabelled(hand):
     await hand.seat.go("lake small.png")
     await hand.seat.press("1", "1", "home")
-    seen = [hand.seat.current]
+    seen, said = [hand.seat.current], []
     for _ in range(7):
         await hand.press()
         seen.append(hand.seat.current)
+        said.append(hand.seat.status.strip())
     # Those that were never read have nothing to label.
     assert seen == ["lake.png", *BY_SCORE[3:], "broken.png", "lake.png", "tower.png"]
-    assert "from the other end" in hand.seat.status
+    assert [bool(text) for text in said] == [False] * 5 + [True, False]
+    assert "from the other end" in said[5]
 
 
 async def goes_to_the_previous_unlabelled(hand):
@@ -217,10 +219,16 @@ async def goes_through_the_verdicts(hand):
 async def drops_the_filter(hand):
     await hand.seat.press("v", "v", "G")
     assert hand.seat.listed == ["tram.png"]
+    await hand.press()  # first out of the group
+    assert "tram.png" in hand.seat.listed and "verdict:inconclusive" in hand.seat.top
     await hand.press()
     assert len(hand.seat.listed) == 10
     assert hand.seat.current == "tram.png"
     assert " all by score" in hand.seat.top
+    await hand.press()  # and what was dropped comes back
+    assert "verdict:inconclusive" in hand.seat.top
+    await hand.press()
+    assert len(hand.seat.listed) == 10
 
 
 async def sorts(hand):
@@ -1020,15 +1028,18 @@ def test_a_map_is_left_off_when_another_image_is_shown(case):
             end = time.monotonic() + tui_case.DEADLINE
             while not stop() and time.monotonic() < end:
                 time.sleep(0.01)
-            tell("map: left off" if stop() else "map: went on")
+            over.append("left off" if stop() else "went on")
 
     async def steps(seat):
         seat.app._explainer = Explainer()
         await seat.press("m")
         await seat.says("map: 1 of 49")
         await seat.press("1")
-        await seat.says("map: left off")
+        await seat.until(lambda: over)
+        assert over == ["left off"]
+        assert "map" not in seat.status
 
+    over = []
     sit(case, steps)
 
 
@@ -1055,7 +1066,8 @@ def test_nothing_is_told_by_colour_alone(case, monkeypatch):
         await seat.press("1", "2")
         listed = [line[:88] for line in seat.text.splitlines()[2:12]]
         assert [line.split()[0].lstrip("▸") for line in listed] == [
-            *("flag", "flag", "flag", "flag", "open", "not", "not", "err", "err", "n/a")
+            *("flagged", "flagged", "flagged", "flagged", "unclear", "not", "not"),
+            *("error", "error", "n/a"),
         ]
         assert [line.startswith("▸") for line in listed].index(True) == 2
         assert "AI≠" in listed[0]

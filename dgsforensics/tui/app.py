@@ -1,13 +1,17 @@
 """The application: the board, what goes on behind it, and how it all looks."""
 
+import logging
+import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
 
 from textual.app import App
-from textual.worker import get_current_worker
+from textual.message import Message
 
+from dgsforensics import wording
 from dgsforensics.errors import DgsError
+from dgsforensics.records import Shown
 from dgsforensics.request import Request
 from dgsforensics.review import Item, Review
 from dgsforensics.tui.background import Explainer, scan
@@ -15,6 +19,9 @@ from dgsforensics.tui.board import Board
 from dgsforensics.tui.choice import Choice
 from dgsforensics.tui.dialogs import Help
 from dgsforensics.tui.graphics import BLOCKS, Renderer
+from dgsforensics.tui.heat import Heat
+
+log = logging.getLogger(__name__)
 
 FOLLOW_SECONDS = 1.0
 """Between two looks at what other processes have written into the case."""
@@ -27,7 +34,33 @@ class ReviewApp(App[None]):
     CSS_PATH = "app.tcss"
     TITLE = "dgsf review"
     ENABLE_COMMAND_PALETTE = False
-    INLINE_PADDING: ClassVar[int] = 0
+
+    @dataclass
+    class Scanning(Message):
+        """How far a scan is."""
+
+        text: str
+
+    @dataclass
+    class Scanned(Message):
+        """A scan is over."""
+
+        complaint: str
+        """Why it stopped; "" when it ran to its end."""
+
+    @dataclass
+    class Mapped(Message):
+        """Regions that moved the score of an image."""
+
+        item: Item
+        heat: Heat
+
+    @dataclass
+    class MapTold(Message):
+        """How far the map of an image is."""
+
+        item: Item
+        text: str
 
     def __init__(
         self,
@@ -49,6 +82,8 @@ class ReviewApp(App[None]):
         self._request = request if scans else None
         self._explainer = Explainer(request)
         self._theme_name = theme
+        self._left = threading.Event()
+        self._explaining = threading.Lock()
 
     def on_mount(self) -> None:
         """Put the board up and start what goes on behind it."""
@@ -57,7 +92,7 @@ class ReviewApp(App[None]):
         self.push_screen(self.board)
         self.set_interval(FOLLOW_SECONDS, self._follow)
         if self._request is not None:
-            self.run_worker(partial(self._scan, self._request), thread=True, group="scan")
+            self._start(partial(self._scan, self._request))
 
     def action_help(self) -> None:
         """All keys."""
@@ -77,8 +112,7 @@ class ReviewApp(App[None]):
         if self.board.viewer.has_heat:
             self.board.viewer.picture.toggle_heat()
             return
-        work = partial(self._explain, item)
-        self.run_worker(work, thread=True, group="map", exclusive=True)
+        self._start(partial(self._explain, item, item.shown))
 
     def _follow(self) -> None:
         if self.review.grow():
@@ -87,40 +121,64 @@ class ReviewApp(App[None]):
         if self.review.follow():
             self.board.refresh_labels()
 
-    def _tell(self, say: Callable[[str], None]) -> Callable[[str], None]:
-        """For a thread to say something on the screen."""
-        return lambda text: self.call_from_thread(say, text)
+    # Threads. They may outlive the screen, so they only ever post messages, and nobody waits for
+    # them: a batch under way would keep the shell waiting for seconds.
+
+    def _start(self, work: Callable[[], None]) -> None:
+        threading.Thread(target=work, daemon=True).start()
+
+    async def action_quit(self) -> None:
+        """Leave, and tell the threads to come to an end."""
+        self._left.set()
+        self.exit()
 
     def _scan(self, request: Request) -> None:
-        """Runs in a thread."""
-        worker = get_current_worker()
         try:
-            scan(request, self._tell(self.board.say_scan), lambda: worker.is_cancelled)
+            scan(request, lambda text: self.post_message(self.Scanning(text)), self._left.is_set)
+            complaint = ""
         except DgsError as error:
-            self.call_from_thread(self._scan_over, f"the scan stopped: {error.message}")
-        else:
-            self.call_from_thread(self._scan_over, "")
+            complaint = f"the scan stopped: {error.message}"
+        except Exception as error:  # a defect of ours; what is reviewed is safe
+            log.exception("the scan stopped")
+            complaint = f"the scan stopped: internal error: {error!r}"
+        self.post_message(self.Scanned(complaint))
 
-    def _scan_over(self, complaint: str) -> None:
+    def _explain(self, item: Item, shown: Shown) -> None:
+        def left() -> bool:
+            return self._left.is_set() or self.board.rows.current is not item
+
+        def show(heat: Heat) -> None:
+            self.post_message(self.Mapped(item, heat))
+
+        def tell(text: str) -> None:
+            self.post_message(self.MapTold(item, text))
+
+        try:
+            with self._explaining:
+                self._explainer.explain(item, shown, show, tell, left)
+        except DgsError as error:
+            tell(f"no map: {error.message}")
+        except Exception as error:  # a defect of ours, or of the memory
+            log.exception("no map")
+            tell(f"no map: internal error: {error!r}")
+
+    def on_review_app_scanning(self, message: Scanning) -> None:
+        """How far the scan is."""
+        self.board.say_scan(message.text)
+
+    def on_review_app_scanned(self, message: Scanned) -> None:
+        """The scan is over: files that are gone leave the list."""
         self.board.say_scan("")
         self.review.load()
         self.board.relations.forget()
         self.board.refresh_items()
-        self.board.say(complaint or f"scanned: {len(self.review.items)} files")
+        self.board.say(message.complaint or f"scanned: {wording.files(len(self.review.items))}")
 
-    def _explain(self, item: Item) -> None:
-        """Runs in a thread."""
-        worker = get_current_worker()
-        shown = item.shown
-        assert shown is not None
+    def on_review_app_mapped(self, message: Mapped) -> None:
+        """Regions of the map."""
+        self.board.viewer.heat(message.item, message.heat)
 
-        def show(heat: object) -> None:
-            self.call_from_thread(self.board.viewer.heat, item, heat)
-
-        def left() -> bool:
-            return worker.is_cancelled or self.board.rows.current is not item
-
-        try:
-            self._explainer.explain(item, shown, show, self._tell(self.board.say), left)
-        except DgsError as error:
-            self.call_from_thread(self.board.say, f"no map: {error.message}")
+    def on_review_app_map_told(self, message: MapTold) -> None:
+        """How far the map is, as long as its image is shown."""
+        if message.item is self.board.rows.current:
+            self.board.say(message.text)

@@ -16,19 +16,18 @@ from dgsforensics.tui.heat import Heat
 if TYPE_CHECKING:
     from dgsforensics.detector import Detector
 
-Tell = Callable[[str], None]
+Tell = Callable[[str], object]
 Stop = Callable[[], bool]
 
 
-def scan(request: Request, tell: Tell, stop: Stop) -> bool:
-    """Scan into the case; false when stopped before the end. Raises `DgsError`."""
+def scan(request: Request, tell: Tell, stop: Stop) -> None:
+    """Scan into the case, until the end or until told to stop. Raises `DgsError`."""
     tell("loading the detector ...")
     from dgsforensics import scanning
 
     job = scanning.prepare(request)
     if job is None:
-        tell("nothing to scan")
-        return True
+        return
     done, total = 0, len(job.found)
     tell(f"scanning: 0 of {total}")
     with job.begun() as batches:
@@ -36,9 +35,7 @@ def scan(request: Request, tell: Tell, stop: Stop) -> bool:
             done += len(rows)
             tell(f"scanning: {done} of {total}")
             if stop():
-                return False
-    tell(f"scanned: {total} files")
-    return True
+                return
 
 
 class Explainer:

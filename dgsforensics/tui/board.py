@@ -4,7 +4,7 @@ The list stands still while labels change, so that nothing moves away under a fi
 filters and sorts again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from textual.app import ComposeResult
@@ -49,7 +49,10 @@ class Board(Screen[None]):
         self._advance = advance
         self._top = Static("", id="top", markup=False)
         self._status = Static("", id="status", markup=False)
-        self._scan = self._said = self._summary = ""
+        self._scan = self._said = self._summary = self._dropped = ""
+        self._left_at: Item | None = None
+        """The image that the cursor was on when the filter hid it."""
+        self._size_of_group: Callable[[Item], int] = lambda item: 1
 
     def compose(self) -> ComposeResult:
         """A line on top, list and image, a line of status, the keys."""
@@ -68,20 +71,22 @@ class Board(Screen[None]):
 
     def refresh_items(self) -> None:
         """List anew: files came or went, or another choice was made. Labels count as they are."""
-        current, choice = self.rows.current, self._choice
+        current, choice = self.rows.current or self._left_at, self._choice
         if choice.only is not None and choice.only not in self.review.items:
             choice = self._choice = replace(choice, only=None)
         found = choice.items(self.review, self.relations)
         if current is not None and current not in found:  # read anew: the same file
-            current = next((item for item in found if item.path == current.path), None)
+            same = (item for item in found if item.path == current.path)
+            current, self._left_at = next(same, None), current
         self.rows.show(found, current)
+        # Counted once: too slow for every step through 50,000.
+        self._size_of_group = self.relations.sizes(choice.relation, found)
         self.refresh_labels()
 
     def refresh_labels(self) -> None:
         """Show labels as they are now."""
         self.rows.refresh()
         self.viewer.refresh_evidence()
-        # Too slow for every step through 50,000.
         self._summary = self._choice.summary(self.review, self.rows.items)
         self._say_top()
 
@@ -100,8 +105,10 @@ class Board(Screen[None]):
 
     def _say_top(self) -> None:
         items = self.rows.items
-        place = f"{self.rows.cursor + 1 if items else 0}/{len(items)}"
-        self._top.update(f"{place} · {self._summary}")
+        parts = [f"{self.rows.cursor + 1 if items else 0}/{len(items)}"]
+        if (item := self.rows.current) is not None and (size := self._size_of_group(item)) > 1:
+            parts.append(f"⇧ {size} {self._choice.relation}")  # what a label with shift goes to
+        self._top.update(" · ".join([*parts, self._summary]))
 
     def on_rows_moved(self, message: Rows.Moved) -> None:
         """Show the image under the cursor, and have the next ones decoded."""
@@ -138,8 +145,8 @@ class Board(Screen[None]):
         changed = self.review.label(items, label)
         word = wording.JUDGEMENTS[label] if label else "no label"
         count = "" if len(items) == 1 else f"{changed} of {len(items)} images changed"
-        name = wording.name(items[0])
-        self.say(f"{word}: {count or name}{remark}")
+        before = " (as before)" if not changed and not count else ""
+        self.say(f"{word}: {count or wording.name(items[0])}{before}{remark}")
         self.refresh_labels()
         return True
 
@@ -186,15 +193,20 @@ class Board(Screen[None]):
 
     def action_move(self, by: int) -> None:
         """Up or down."""
-        self.rows.move(self.rows.cursor + by)
+        self._go(self.rows.cursor + by)
 
     def action_page(self, by: int) -> None:
         """A screen up or down."""
-        self.rows.move(self.rows.cursor + by * self.rows.page)
+        self._go(self.rows.cursor + by * self.rows.page)
 
     def action_end(self, which: int) -> None:
         """To the first or the last."""
-        self.rows.move(0 if which < 0 else len(self.rows.items))
+        self._go(0 if which < 0 else len(self.rows.items))
+
+    def _go(self, place: int, remark: str = "") -> None:
+        """To a position; what was said of the image before is over."""
+        self.say(remark)
+        self.rows.move(place)
 
     def action_unlabelled(self, direction: int) -> None:
         """To the next image without a label, round the end if need be."""
@@ -202,9 +214,8 @@ class Board(Screen[None]):
         for step in range(1, len(items) + 1):
             place = (start + direction * step) % len(items)
             if self.review.judgement(items[place]) is None and items[place].sha256 is not None:
-                if (place < start) is (direction > 0):
-                    self.say("went on from the other end of the list")
-                self.rows.move(place)
+                round_the_end = (place < start) is (direction > 0)
+                self._go(place, "went on from the other end of the list" * round_the_end)
                 return
         self.say("every image listed has a label")
 
@@ -226,8 +237,14 @@ class Board(Screen[None]):
         self._choose(self._choice.next_verdict())
 
     def action_everything(self) -> None:
-        """Drop the filter."""
-        self._choose(replace(self._choice, query="", only=None))
+        """Leave the group; or else drop the filter, or take it up again."""
+        if self._choice.only is not None:
+            self.action_only_group()
+        else:
+            query, self._dropped = self._dropped, self._choice.query
+            self._choose(replace(self._choice, query=query))
+            if self._dropped:
+                self.say("the filter is off; the same key takes it up again")
 
     def action_sort(self) -> None:
         """Sort by the next column."""
@@ -244,10 +261,10 @@ class Board(Screen[None]):
     def action_relation(self) -> None:
         """Choose what a group is."""
         self._choose(self._choice.next_relation())
-        item, relation = self.rows.current, self._choice.relation
-        if item is not None:
-            count = len(self.relations.related(item, relation, self.review.items))
-            self.say(f"group: {relation}, {f'{count} images' if count > 1 else 'this one alone'}")
+        if (item := self.rows.current) is not None:
+            size = self._size_of_group(item)
+            alone = "this one alone" if size == 1 else f"{size} images listed"
+            self.say(f"group: {self._choice.relation}, {alone}")
 
     def action_only_group(self) -> None:
         """List the group of this image alone, or all again."""
@@ -256,6 +273,7 @@ class Board(Screen[None]):
 
     def _choose(self, choice: Choice) -> None:
         self._choice = choice
+        self.say("")
         self.refresh_items()
 
     # What is shown

@@ -58,18 +58,21 @@ class Choice:
         )
 
     def summary(self, review: Review, items: Sequence[Item]) -> str:
-        """How far the reviewer is with these images, and what they are."""
+        """How far the reviewer is with these images, and what they are; what matters most first."""
         labels = review.labels
-        done = sum(item.sha256 in labels for item in items)
-        parts = [f"{done} labelled, {len(items) - done} to go"]
-        for pair in agreement.with_others(review):
-            kappa = "" if pair.kappa is None else f", κ {pair.kappa:.2f}"
-            parts.append(f"agree with {printable(pair.other)} {pair.same} of {pair.both}{kappa}")
+        able = [item.sha256 for item in items if item.sha256 is not None]
+        done = sum(sha256 in labels for sha256 in able)
         what = self.query or "all"
         if self.only is not None:
             what = f"{self.relation} of {wording.name(self.only)}, {what}"
         arrow = "↑" if self.reverse else "↓"
         blind = " (blind)" if review.blind else ""
-        return " · ".join(
-            [*parts, f"{what} by {self.order} {arrow}", printable(review.reviewer) + blind]
-        )
+        parts = [
+            f"{done} labelled, {len(able) - done} to go",
+            f"{what} by {self.order} {arrow}",
+            printable(review.reviewer) + blind,
+        ]
+        for pair in agreement.with_others(review):
+            kappa = "" if pair.kappa is None else f", κ {pair.kappa:.2f}"
+            parts.append(f"agree with {printable(pair.other)} {pair.same} of {pair.both}{kappa}")
+        return " · ".join(parts)

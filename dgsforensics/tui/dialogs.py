@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar
 
+from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -40,12 +42,8 @@ class Line(ModalScreen[str | None]):
             yield Static(self._title, classes="title", markup=False)
             yield Input(self._value, select_on_focus=False)
             yield Static("", id="complaint", markup=False)
-            hints = Text()
-            for name, hint in self._hints.items():
-                hints.append(f"{name:<9}", "bold")
-                hints.append(f" {hint}\n")
-            hints.append("Enter to accept, Esc to leave it as it was", "dim")
-            yield VerticalScroll(Static(hints), can_focus=False)
+            yield VerticalScroll(Static(_table(self._hints)), can_focus=False)
+            yield Static("Enter to accept, Esc to leave it as it was", classes="dim")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Accept the line, or say what is wrong with it."""
@@ -61,7 +59,14 @@ class Line(ModalScreen[str | None]):
 def filter_line(query: str, check: Callable[[str], object]) -> Line:
     """Asks for a query."""
     hints = {f"{name}:": hint for name, hint in NAMES.items()}
-    return Line("Filter: words that must all hold; - in front turns one round", query, hints, check)
+    return Line("Filter: all words must hold; -word: not that word", query, hints, check)
+
+
+COLUMNS = {
+    "label": "= others agree, ≠ they do not, ? only they have labelled it, + a note",
+    "claims": "C C2PA, T source type, G generator, k camera, s software",
+}
+"""What their signs mean."""
 
 
 class Help(ModalScreen[None]):
@@ -82,7 +87,7 @@ class Help(ModalScreen[None]):
         with Vertical(classes="dialog wide"):
             yield Static("Keys (Esc to close)", classes="title")
             with VerticalScroll(id="keys"):
-                yield Static(Text.assemble(*self._lines()))
+                yield Static(Group(*self._sections()))
 
     def on_mount(self) -> None:
         """Let the arrow keys scroll."""
@@ -92,13 +97,18 @@ class Help(ModalScreen[None]):
         """Scroll by lines."""
         self.query_one("#keys").scroll_relative(y=lines, animate=False)
 
-    def _lines(self) -> Iterator[str | tuple[str, str]]:
+    def _sections(self) -> Iterator[RenderableType]:
         for title, keys in SECTIONS.items():
-            yield (f"{title}\n", "bold")
-            for key in keys:
-                mapped = spelled(self._keymap.get(key.name, key.keys))
-                yield (f"  {mapped:<12} ", "bold")
-                yield f"{key.help or key.says}\n"
-        yield ("Columns\n", "bold")
-        yield "  label: = others agree, ≠ they do not, ? only they have labelled it, + a note\n"
-        yield "  claims: C C2PA, T source type, G generator, k camera, s software\n"
+            yield Text(title, "bold")
+            mapped = {spelled(self._keymap.get(key.name, key.keys)): key for key in keys}
+            yield _table({written: key.help or key.says for written, key in mapped.items()})
+        yield Text("Columns", "bold")
+        yield _table(COLUMNS)
+
+
+def _table(lines: Mapping[str, str]) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=12)
+    for name, meaning in lines.items():
+        table.add_row(Text(f" {name}", "bold"), meaning)
+    return table

@@ -68,7 +68,7 @@ SECTIONS: dict[str, tuple[Key, ...]] = {
     "The list": (
         Key("filter", "slash", "filter", "filter", footer=True),
         Key("verdict", "v", "verdict", "verdict", "flagged only, inconclusive only, ... all"),
-        Key("everything", "escape", "everything", "all", "drop the filter"),
+        Key("everything", "escape", "everything", "all", "drop the filter, or take it up again"),
         Key("sort", "s", "sort", "sort", "sort by the next column"),
         Key("reverse", "S", "reverse", "reverse", "sort the other way round"),
         Key("refresh", "full_stop", "refresh_list", "again", "filter and sort again"),

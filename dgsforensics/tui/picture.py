@@ -7,6 +7,7 @@ are made in a thread, and until they arrive the place is empty or shows the view
 import logging
 from functools import partial
 
+from rich.style import Style
 from textual import events
 from textual.geometry import Offset, Region
 from textual.message import Message
@@ -186,7 +187,10 @@ class PicturePane(Widget):
         """One line of the pane."""
         state = (self.size, self.app.current_theme.dark)
         if self._lines is None or self._lines_for != state:
-            self._lines, self._lines_for = self._draw(), state
+            # The background that cells without a colour of their own have.
+            style = Style(bgcolor=self.rich_style.bgcolor)
+            self._lines = [line.apply_style(style) for line in self._draw()]
+            self._lines_for = state
         return self._lines[y]
 
     def render_lines(self, crop: Region) -> list[Strip]:

@@ -30,7 +30,7 @@ class _Column:
 
 
 _COLUMNS = (
-    _Column("verdict", 5, 0),
+    _Column("verdict", 8, 0),
     _Column("", 6, 48),  # the bar
     _Column("score", 7, 0),
     _Column("name", 0, 0),  # what is left
@@ -157,7 +157,7 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
         short, full = wording.VERDICTS[item.kind]
         score = item.probability
         texts: list[tuple[str, Style | None]] = [
-            (full if columns[0] > 5 else short, kind),
+            (full if columns[0] > _COLUMNS[0].width else short, kind),
             ("" if score is None else wording.bar(score, max(0, columns[1] - 1)), kind),
             ("" if score is None else wording.percent(score), kind),
             (wording.shortened(wording.place(item, self._root), columns[_NAME] - 1), None),

@@ -67,7 +67,7 @@ class Viewer(Vertical, can_focus=False):
         self._show_picture()
         if not self._compares or self._item is None or self._relations.nearest(self._item):
             return None
-        return "there is no other image to compare with"
+        return "no other image of the case looks like this one"
 
     def heat(self, item: Item, heat: Heat) -> None:
         """Lay the regions that moved the score over an image, if it is still the one shown."""
