@@ -15,7 +15,7 @@ import torch
 from dgsforensics.backbone import load_backbone, locate_weights, sha256_of
 from dgsforensics.config import BackboneConfig, DetectorConfig, HeadConfig, InputConfig
 from dgsforensics.datasets import as_sample, read
-from dgsforensics.evaluation import Metrics, evaluate
+from dgsforensics.evaluation.metrics import Metrics, evaluate
 from dgsforensics.model import DetectorModel
 from dgsforensics.records import Label
 from dgsforensics.trainer import splits

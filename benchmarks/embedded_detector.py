@@ -32,7 +32,7 @@ from dgsforensics.backbone import sha256_of
 from dgsforensics.calibration import Calibration
 from dgsforensics.checkpoint import Checkpoint
 from dgsforensics.config import DetectorConfig, HeadConfig, InputConfig
-from dgsforensics.evaluation import evaluate
+from dgsforensics.evaluation.metrics import evaluate
 from dgsforensics.trainer import card, splits
 
 VIEW = "whole"

@@ -26,7 +26,7 @@ from corpus import BACKBONE, FOLDS, L2, Corpus, arguments
 
 from dgsforensics.backbone import load_backbone
 from dgsforensics.config import DetectorConfig, HeadConfig, InputConfig, LoraConfig
-from dgsforensics.evaluation import evaluate
+from dgsforensics.evaluation.metrics import evaluate
 from dgsforensics.model import DetectorModel
 from dgsforensics.trainer import splits
 from dgsforensics.trainer.batches import Material

@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from dgsforensics.case.store import Case
 from dgsforensics.records import (
     Evidence,
     FileFacts,
@@ -26,8 +27,7 @@ from dgsforensics.records import (
     Traits,
     Verdict,
 )
-from dgsforensics.review import Review
-from dgsforensics.store import Case
+from dgsforensics.review.session import Review
 from dgsforensics.tui.app import ReviewApp
 from dgsforensics.tui.choice import Choice
 

@@ -9,7 +9,7 @@ Where real and generated images show the same content, a view cannot profit from
 
 from corpus import PAIRED, Corpus, arguments, logits, mean_over_folds, read_out
 
-from dgsforensics.evaluation import evaluate
+from dgsforensics.evaluation.metrics import evaluate
 from dgsforensics.trainer import splits
 
 READOUTS = {

@@ -16,11 +16,12 @@ from typing import Any
 import platformdirs
 from safetensors import SafetensorError
 
-from dgsforensics import cases, catalogue, checkpoint, recalibration, scanning, store
+from dgsforensics import catalogue, checkpoint, recalibration, scanning
 from dgsforensics.backbone import file_name, sha256_of
+from dgsforensics.case import places, store
 from dgsforensics.checkpoint import Checkpoint
 from dgsforensics.errors import UsageError
-from dgsforensics.evalreport import Unread
+from dgsforensics.evaluation.output import Unread
 from dgsforensics.interrupts import remembered_interrupt
 from dgsforensics.recalibration import Images, Rate
 from dgsforensics.records import Failure, Prediction
@@ -70,7 +71,7 @@ class Outcome:
 def scores_path(reals: Path) -> Path:
     """Where the scores of a folder of photographs, and of what it was paired with, are kept."""
     place = platformdirs.user_cache_path("dgsforensics") / "calibration"
-    return place / cases.default_path([reals]).name
+    return place / places.default_path([reals]).name
 
 
 def run(request: Request, tell: Tell) -> Outcome:

@@ -19,7 +19,7 @@ import PIL.Image
 import torch
 from numpy.typing import NDArray
 
-from dgsforensics import checkpoint, files, groups, images, patches, provenance
+from dgsforensics import checkpoint, files, groups, images, patches
 from dgsforensics.calibration import Calibration, Thresholds
 from dgsforensics.checkpoint import Checkpoint
 from dgsforensics.config import DetectorConfig, InputConfig
@@ -34,6 +34,7 @@ from dgsforensics.files import DEFAULT_LIMITS, Limits
 from dgsforensics.folders import find_files
 from dgsforensics.images import Picture
 from dgsforensics.model import DetectorModel
+from dgsforensics.provenance import claims
 from dgsforensics.records import Failure, FileFacts, Known, Prediction, Status, Traits
 from dgsforensics.window import ahead
 
@@ -292,7 +293,7 @@ class Detector:
 def _traits(data: bytes, picture: Picture) -> Traits:
     """What a reviewer sorts images by; read while the file is at hand."""
     fingerprint = groups.fingerprint(PIL.Image.fromarray(picture.pixels))
-    return Traits(fingerprint, tuple(provenance.read(data, picture.facts.format)))
+    return Traits(fingerprint, tuple(claims.read(data, picture.facts.format)))
 
 
 def input_pixels(config: InputConfig, picture: Picture) -> tuple[NDArray[np.uint8], str | None]:

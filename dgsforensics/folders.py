@@ -25,13 +25,14 @@ name too, as grep does; a folder named by the user is never excluded itself.
 import logging
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO
 
-from dgsforensics.errors import ImageError
+from dgsforensics.errors import ImageError, UsageError
 from dgsforensics.files import kind_of, read_head, reason_of
 from dgsforensics.formats import sniff
 from dgsforensics.records import Failure, FileFacts, Status
@@ -94,6 +95,19 @@ def read_list(stream: BinaryIO) -> Iterator[Path]:
     for entry in entries:
         if entry.strip():
             yield Path(os.fsdecode(entry))
+
+
+def read_list_from(name: str) -> list[Path]:
+    """The paths in a list by its name, `-` for standard input; `UsageError` where it is not one."""
+    if name == "-":
+        if sys.stdin is None:
+            raise UsageError("there is no standard input to read paths from")
+        return list(read_list(sys.stdin.buffer))
+    try:
+        with open(name, "rb") as stream:
+            return list(read_list(stream))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--files-from: cannot read {name}: {reason_of(error)}") from error
 
 
 def _from_argument(path: Path, walk: _Walk) -> Iterator[Path | Failure]:

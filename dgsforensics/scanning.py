@@ -4,7 +4,6 @@
 """
 
 import logging
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -15,10 +14,10 @@ from pathlib import Path
 
 import PIL.Image
 
-from dgsforensics import cases, report, store
+from dgsforensics import report
+from dgsforensics.case import places, store
 from dgsforensics.detector import Detector
-from dgsforensics.errors import UsageError
-from dgsforensics.folders import find_files, read_list
+from dgsforensics.folders import find_files, read_list_from
 from dgsforensics.records import Failure, Prediction, ScanSettings
 from dgsforensics.request import Request
 
@@ -84,7 +83,8 @@ def prepare(request: Request) -> Job | None:
     """
     paths = [path for path in request.paths if path != Path("-")]
     files_from = "-" if len(paths) < len(request.paths) else request.files_from
-    paths += _listed(files_from)
+    if files_from is not None:
+        paths += read_list_from(files_from)
     if not paths:
         return None
     started = time.monotonic()
@@ -102,22 +102,8 @@ def prepare(request: Request) -> Job | None:
     )
     case = request.case
     if case is None and request.use_cache:
-        case = cases.default_path(paths)
+        case = places.default_path(paths)
     return Job(request, found, detector, _run_info(request, detector, case), case)
-
-
-def _listed(files_from: str | None) -> list[Path]:
-    if files_from is None:
-        return []
-    if files_from == "-":
-        if sys.stdin is None:
-            raise UsageError("there is no standard input to read paths from")
-        return list(read_list(sys.stdin.buffer))
-    try:
-        with open(files_from, "rb") as stream:
-            return list(read_list(stream))
-    except OSError as error:
-        raise UsageError(f"--files-from: cannot read {files_from}: {error.strerror}") from error
 
 
 def _run_info(request: Request, detector: Detector, case: Path | None) -> report.RunInfo:

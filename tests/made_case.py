@@ -6,6 +6,7 @@ from pathlib import Path
 
 from conftest import encode, photo
 from dgsforensics.calibration import Thresholds
+from dgsforensics.case.store import Case
 from dgsforensics.records import (
     Evidence,
     Failure,
@@ -17,7 +18,6 @@ from dgsforensics.records import (
     Traits,
     Verdict,
 )
-from dgsforensics.store import Case
 
 MODEL = "m" * 64
 SETTINGS = ScanSettings(

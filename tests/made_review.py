@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from dgsforensics.case.store import Case, Scan
 from dgsforensics.records import (
     Evidence,
     Failure,
@@ -15,7 +16,6 @@ from dgsforensics.records import (
     Traits,
     Verdict,
 )
-from dgsforensics.store import Case, Scan
 
 PHOTOS = Path("/photos")
 MODEL = "m" * 64

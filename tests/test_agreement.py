@@ -11,10 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from dgsforensics.agreement import Agreement, with_others
+from dgsforensics.case.store import Case
 from dgsforensics.records import Judgement
-from dgsforensics.review import Review
-from dgsforensics.store import Case
+from dgsforensics.review.agreement import Agreement, with_others
+from dgsforensics.review.session import Review
 from made_review import failed, scan, scored
 
 AI, REAL, UNSURE, UNFIT = Judgement

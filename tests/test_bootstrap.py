@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgsforensics import bootstrap
-from dgsforensics.bootstrap import RESAMPLES, auroc_difference, estimates, resamples
+from dgsforensics.evaluation import bootstrap
+from dgsforensics.evaluation.bootstrap import RESAMPLES, auroc_difference, estimates, resamples
 
 
 def all_weights(labels: np.ndarray, groups: list) -> np.ndarray:

@@ -15,8 +15,7 @@ TENSORS = {"head.weight": torch.zeros(1, 64), "head.bias": torch.zeros(1)}
 
 
 def test_the_card_states_what_a_reader_needs() -> None:
-    pytest.importorskip("sklearn")
-    from dgsforensics.evaluation import Metrics
+    from dgsforensics.evaluation.metrics import Metrics
 
     row = card.metrics_row("all", Metrics(3, 4, 0.81234, None, 0.5, 0.25, 0.0, 1.0))
     facts = {

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 import made_case
-from dgsforensics import cases, cli
-from dgsforensics.decisions import Log
+from dgsforensics import cli
+from dgsforensics.case import places
+from dgsforensics.case.decisions import Log
+from dgsforensics.case.store import Case
 from dgsforensics.records import Judgement
-from dgsforensics.store import Case
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def files(tmp_path):
 @pytest.fixture
 def case(files, tmp_path):
     """In the user's data folder, as of a scan of the folder."""
-    return made_case.write(cases.default_path([tmp_path / "photos"]), files)
+    return made_case.write(places.default_path([tmp_path / "photos"]), files)
 
 
 def standing(case):
@@ -268,7 +269,8 @@ def test_a_settings_file_does_not_move_files(dgsf, case, tmp_path):
 DYING = """
 import errno, os, shutil, signal, sys
 from pathlib import Path
-from dgsforensics import cli, ledger
+from dgsforensics import cli
+from dgsforensics.case import ledger
 where, count, when, disks = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
 del sys.argv[1:5]
 link = os.link
@@ -378,7 +380,7 @@ def test_verify_prints_the_head_and_holds_it_against_the_log(dgsf, case, tmp_pat
 
 def test_list_shows_every_case_and_names_the_unusable(dgsf, case, files, tmp_path):
     assert dgsf("label", case, "photos/sub", "--as", "ai")[0] == 0
-    (cases.folder() / "broken.sqlite3").write_bytes(b"no database at all, only text")
+    (places.folder() / "broken.sqlite3").write_bytes(b"no database at all, only text")
     code, out, _ = dgsf("case", "list")
     assert code == 0
     head, *lines = out.splitlines()
@@ -393,7 +395,7 @@ def test_list_shows_every_case_and_names_the_unusable(dgsf, case, files, tmp_pat
 
 def test_list_without_and_with_an_empty_case(dgsf):
     assert len(dgsf("case", "list")[1].splitlines()) == 1
-    with Case.open(cases.folder() / "new.sqlite3"):
+    with Case.open(places.folder() / "new.sqlite3"):
         pass
     line = dgsf("case", "list")[1].splitlines()[1]
     assert re.split(r"\s{2,}", line)[:5] == ["-", "0", "0", "0", "-"]

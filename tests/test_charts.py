@@ -4,9 +4,9 @@ import xml.etree.ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgsforensics import charts
-from dgsforensics.bootstrap import Estimate
-from dgsforensics.charts import Bar, Line
+from dgsforensics.evaluation import charts
+from dgsforensics.evaluation.bootstrap import Estimate
+from dgsforensics.evaluation.charts import Bar, Line
 
 shares = st.floats(0, 1)
 points = st.lists(st.tuples(shares, shares), min_size=1, max_size=20)

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from dgsforensics.decisions import ORIGIN, Entry, Log, standing
+from dgsforensics.case.decisions import ORIGIN, Entry, Log, standing
+from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError
 from dgsforensics.records import Action, Judgement, Shown, Verdict
-from dgsforensics.store import Case
 
 SHOWN = Shown("dgs", "d" * 64, 1.25, 0.1 + 0.2, 0.9, Verdict.FLAGGED)
 
@@ -168,9 +168,9 @@ def test_a_decision_outlives_the_process(case_path: Path) -> None:
     script = """
 import os, signal, sys
 from pathlib import Path
-from dgsforensics.decisions import Entry, Log
+from dgsforensics.case.decisions import Entry, Log
 from dgsforensics.records import Action, Judgement
-from dgsforensics.store import Case
+from dgsforensics.case.store import Case
 with Case.open(Path(sys.argv[1])) as case:
     Log(case).append("ann", Action.LABEL, [Entry(Path("/a"), "a" * 64, Judgement.AI, "", None)])
     os.kill(os.getpid(), signal.SIGKILL)

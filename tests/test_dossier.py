@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from dgsforensics.decisions import Log
-from dgsforensics.dossier import Line, describe
+from dgsforensics.case.decisions import Log
+from dgsforensics.case.store import Case
 from dgsforensics.records import Evidence, FileFacts, Judgement, Mark, Status
-from dgsforensics.review import Item, Review
-from dgsforensics.store import Case
+from dgsforensics.review.dossier import Line, describe
+from dgsforensics.review.session import Item, Review
 from made_review import MODEL, SETTINGS, failed, scan, scored, sha
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\r\n\u202eexe.\u200b\x00\x9b31m"

@@ -109,7 +109,8 @@ def test_a_second_run_scores_nothing_and_says_the_same(dgsf, data, monkeypatch):
 
 
 def test_tiers_are_scored_as_files_of_those_pixels_would_be(dgsf, data, tmp_path):
-    from dgsforensics import images, tiers
+    from dgsforensics import images
+    from dgsforensics.evaluation import tiers
 
     kept = tmp_path / "scores.jsonl"
     assert dgsf("eval", data, "--tiers", "hard,web", "--scores", kept)[0] == 0

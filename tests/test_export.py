@@ -17,8 +17,6 @@ from dgsforensics.datasets import Sample
 from dgsforensics.detector import Detector
 from dgsforensics.model import DetectorModel
 from dgsforensics.records import Label
-
-pytest.importorskip("sklearn")
 from dgsforensics.trainer import card, export, plan
 from dgsforensics.trainer.config import TrainConfig
 from dgsforensics.trainer.data import Dataset

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 import made_case
-from dgsforensics import filing, labels, ledger, placing, sidecar
+from dgsforensics import placing
+from dgsforensics.case import ledger
+from dgsforensics.case.ledger import Kind, State
+from dgsforensics.case.store import Case
 from dgsforensics.errors import UnreadableError, UsageError
-from dgsforensics.filing import Outcome
-from dgsforensics.ledger import Kind, State
 from dgsforensics.records import Action, Decision, Judgement, Shown, Verdict
-from dgsforensics.review import Review
-from dgsforensics.store import Case
+from dgsforensics.review import filing, labels, sidecar
+from dgsforensics.review.filing import Outcome
+from dgsforensics.review.session import Review
 
 AI = (Judgement.AI,)
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
@@ -39,7 +41,7 @@ def case(files: dict[str, Path], tmp_path: Path) -> Iterator[Case]:
 
 def say(case: Case, path: Path, judgement: Judgement | None, reviewer: str = "Ann") -> None:
     review = Review(case, reviewer)
-    labels.give(review, labels.select(review.items, [str(path)]), judgement, None)
+    review.label(labels.select(review.items, [str(path)]), judgement)
 
 
 def run(

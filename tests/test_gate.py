@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from dgsforensics.datasets import Sample
 from dgsforensics.records import Label
-
-pytest.importorskip("sklearn")
 from dgsforensics.trainer.gate import (
     FEW,
     FEW_PHOTOGRAPHS,

@@ -1,6 +1,6 @@
 import pytest
 
-from dgsforensics.generators import claims, is_generator, says_generated, source_type
+from dgsforensics.provenance.generators import claims, is_generator, says_generated, source_type
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 import made_case
-from dgsforensics import datasets, labels
-from dgsforensics.decisions import Log
+from dgsforensics import datasets
+from dgsforensics.case.decisions import Log
+from dgsforensics.case.store import Case
 from dgsforensics.errors import UsageError
-from dgsforensics.labels import FIELDS, Labelled
 from dgsforensics.records import Judgement, Label, Shown, Verdict
-from dgsforensics.review import Review
-from dgsforensics.store import Case
+from dgsforensics.review import labels
+from dgsforensics.review.labels import FIELDS, Labelled
+from dgsforensics.review.session import Review
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def say(
 ) -> int:
     review = Review(case, reviewer)
     chosen = labels.select(review.items, list(map(str, names)))
-    return labels.give(review, chosen, judgement, note)
+    return review.label(chosen, judgement, note)
 
 
 def exported(case: Case, *, every: bool = False, reviewer: str | None = None) -> list[dict]:

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from dgsforensics import cli
-from dgsforensics.decisions import Log
+from dgsforensics.case.decisions import Log
+from dgsforensics.case.store import Case
 from dgsforensics.records import Evidence, Judgement, Mark, Status
-from dgsforensics.review import Review
-from dgsforensics.store import Case
+from dgsforensics.review.session import Review
 from made_review import OLD, failed, scan, scored, sha
 
 ESCAPE = "\x1b[2J\x07"

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dgsforensics.case.store import Case
 from dgsforensics.errors import UsageError
-from dgsforensics.queries import NAMES, Order, agreement, listed, parse
 from dgsforensics.records import Evidence, FileFacts, Judgement, Mark, Status
-from dgsforensics.review import Review
-from dgsforensics.store import Case
+from dgsforensics.review.queries import NAMES, Order, agreement, listed, parse
+from dgsforensics.review.session import Review
 from made_review import PHOTOS, failed, scan, scored, sha
 
 CLAIMS = {

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from dgsforensics import groups
+from dgsforensics.case.store import Case
 from dgsforensics.records import Evidence, Mark
-from dgsforensics.relations import ALIKE, Relation, Relations
-from dgsforensics.review import Item, Review
-from dgsforensics.store import Case
+from dgsforensics.review.relations import ALIKE, Relation, Relations
+from dgsforensics.review.session import Item, Review
 from made_review import PHOTOS, failed, scan, scored
 
 MARK = 0x5A5A_F0F0_1234_8765

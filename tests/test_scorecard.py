@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dgsforensics import scorecard
 from dgsforensics.calibration import Calibration
 from dgsforensics.datasets import Listed
+from dgsforensics.evaluation import scorecard
+from dgsforensics.evaluation.scorecard import Contender
+from dgsforensics.evaluation.slices import Entry, Slice
 from dgsforensics.records import FileFacts, Label
-from dgsforensics.scorecard import Contender
-from dgsforensics.slices import Entry, Slice
 
 RAMP = tuple(i / 100 for i in range(300))
 CALIBRATION = Calibration(2.0, 0.5, tuple(x - 3 for x in RAMP), RAMP, "a ramp")

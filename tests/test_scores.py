@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dgsforensics import scores
 from dgsforensics.errors import UsageError
+from dgsforensics.evaluation import scores
 from dgsforensics.records import FileFacts, Known, Prediction, Verdict
 
 A, B = "a" * 64, "b" * 64

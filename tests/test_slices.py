@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dgsforensics.datasets import UNKNOWN, Listed
+from dgsforensics.evaluation.slices import CHOICES, Entry, Slice, cut
 from dgsforensics.records import FileFacts, Label
-from dgsforensics.slices import CHOICES, Entry, Slice, cut
 
 
 def entry(

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from dgsforensics import schema, store
+from dgsforensics.case import schema, store
+from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError
 from dgsforensics.records import (
     Evidence,
@@ -29,7 +30,6 @@ from dgsforensics.records import (
     Traits,
     Verdict,
 )
-from dgsforensics.store import Case
 
 REPO = Path(__file__).resolve().parents[1]
 SETTINGS = ScanSettings("0.1.0", "tiny", "m" * 64, "clip224/1", 0.9, {"fpr": 0.01, "x": ["y"]})
@@ -281,7 +281,7 @@ WRITE = """
 import sys
 from pathlib import Path
 from dgsforensics.records import FileFacts, Prediction, ScanSettings, Verdict
-from dgsforensics.store import Case
+from dgsforensics.case.store import Case
 
 case, name, batches = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 print("ready", flush=True)

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from dgsforensics.decisions import Log
-from dgsforensics.store import Case
+from dgsforensics.case.decisions import Log
+from dgsforensics.case.store import Case
 from tui_case import DEADLINE, build, log
 
 ROOT = Path(__file__).resolve().parents[1]

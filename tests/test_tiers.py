@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from conftest import encode, photo
-from dgsforensics import images, tiers
+from dgsforensics import images
 from dgsforensics.errors import UsageError
+from dgsforensics.evaluation import tiers
 from dgsforensics.images import Picture
 from dgsforensics.records import FileFacts
 

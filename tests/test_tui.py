@@ -23,11 +23,11 @@ from textual.widgets import Input
 import tui_case
 from conftest import photo
 from dgsforensics import images
+from dgsforensics.case.store import Case
 from dgsforensics.records import Action, Judgement, Verdict
-from dgsforensics.relations import Relation
 from dgsforensics.request import Request
-from dgsforensics.review import Review
-from dgsforensics.store import Case
+from dgsforensics.review.relations import Relation
+from dgsforensics.review.session import Review
 from dgsforensics.tui import app as app_module
 from dgsforensics.tui import decoding, keys
 from dgsforensics.tui.evidence import EvidencePane
@@ -1113,7 +1113,7 @@ VIEWS: dict[str, tuple[str, ...]] = {
 @pytest.mark.parametrize("view", VIEWS)
 def test_snapshot(tmp_path, monkeypatch, view, size):
     place = Path("/pictures")
-    monkeypatch.setattr("dgsforensics.decisions.datetime", Noon)
+    monkeypatch.setattr("dgsforensics.case.decisions.datetime", Noon)
     loaded = images.Picture(photo_pixels(), tui_case.FileFacts(), None)
     monkeypatch.setattr(decoding.images, "load", lambda *_: loaded)
     rows = [prediction(place, sample) for sample in SAMPLES]

@@ -8,10 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from dgsforensics import wording
+from dgsforensics.case.store import Case
 from dgsforensics.records import Judgement, Mark, Status, Verdict
-from dgsforensics.review import Review
-from dgsforensics.store import Case
+from dgsforensics.review import wording
+from dgsforensics.review.session import Review
 from made_review import PHOTOS, failed, scan, scored
 
 SHARES = st.floats(0, 1)

@@ -16,7 +16,8 @@ from rich.console import Console
 from textual.pilot import Pilot
 
 from conftest import encode, photo
-from dgsforensics.decisions import Log
+from dgsforensics.case.decisions import Log
+from dgsforensics.case.store import Case
 from dgsforensics.records import (
     Decision,
     Evidence,
@@ -29,8 +30,7 @@ from dgsforensics.records import (
     Traits,
     Verdict,
 )
-from dgsforensics.review import Item, Review
-from dgsforensics.store import Case
+from dgsforensics.review.session import Item, Review
 from dgsforensics.tui.app import ReviewApp
 from dgsforensics.tui.board import Board
 from dgsforensics.tui.choice import Choice

@@ -5,22 +5,20 @@ A card from elsewhere may lack any fact: what is missing is left out, never an e
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dgsforensics.calibration import DEFAULT_FNR, Calibration
 from dgsforensics.checkpoint import Checkpoint
 from dgsforensics.config import LoraConfig
 from dgsforensics.errors import CheckpointError
+from dgsforensics.evaluation.metrics import Metrics
 from dgsforensics.records import Verdict
-
-if TYPE_CHECKING:  # scikit-learn is not needed to show a card
-    from dgsforensics.evaluation import Metrics
 
 Table = dict[str, Any]
 """`title`, `note`, and `rows`: mappings with the same keys."""
 
 
-def metrics_row(name: str, metrics: "Metrics") -> dict[str, Any]:
+def metrics_row(name: str, metrics: Metrics) -> dict[str, Any]:
     """One row of a table of results, figures to three decimals."""
     values = {
         key: round(value, 3) if isinstance(value, float) else value

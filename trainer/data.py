@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dgsforensics import datasets, groups, labels
+from dgsforensics import datasets, groups
+from dgsforensics.case.store import Case
 from dgsforensics.datasets import Listed, Sample, as_sample
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Label
 from dgsforensics.report import printable
-from dgsforensics.store import Case
+from dgsforensics.review import labels
 
 from . import contents, splits
 from .contents import Examined, place, some

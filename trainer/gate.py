@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dgsforensics import calibration
 from dgsforensics.datasets import Sample
-from dgsforensics.evaluation import Metrics, evaluate
+from dgsforensics.evaluation.metrics import Metrics, evaluate
 from dgsforensics.records import Label
 
 from .validation import labels_of

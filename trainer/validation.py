@@ -11,7 +11,7 @@ from dgsforensics.checkpoint import Checkpoint
 from dgsforensics.datasets import Sample
 from dgsforensics.detector import Detector
 from dgsforensics.errors import UnreadableError
-from dgsforensics.evaluation import evaluate
+from dgsforensics.evaluation.metrics import evaluate
 from dgsforensics.model import DetectorModel
 from dgsforensics.records import Failure, Label
 

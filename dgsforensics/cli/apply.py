@@ -10,8 +10,8 @@ from dgsforensics.cli.options import CaseFile, Debug, configure_logging, interru
 from dgsforensics.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from dgsforensics.filing import Outcome
-    from dgsforensics.store import Case
+    from dgsforensics.case.store import Case
+    from dgsforensics.review.filing import Outcome
 
 EPILOG = (
     "Exit codes: 0 all done, or nothing to do · 2 wrong usage, or a file that was refused: it is "
@@ -61,10 +61,11 @@ def apply(
     not what was labelled is not touched. Images whose reviewers differ stay where they are.
     """
     configure_logging(debug=debug)
-    from dgsforensics import cases, ledger, progress
+    from dgsforensics import progress
+    from dgsforensics.case import ledger, places
+    from dgsforensics.case.store import Case
     from dgsforensics.cli import output
     from dgsforensics.report import printable
-    from dgsforensics.store import Case
 
     ways = {"move": move, "copy": copy, "tag": tag}
     chosen = [(name, folder) for name, folder in ways.items() if folder is not None]
@@ -74,7 +75,7 @@ def apply(
         raise UsageError("--undo takes back a whole run: --as and --reviewer do not go with it")
     wanted = _judgements(labels or ["ai"])
     output.start()
-    path = cases.find(case)
+    path = places.find(case)
     if case is None:
         progress.notice(printable(f"case file: {path}"))
     with Case.open(path) as opened:
@@ -91,10 +92,11 @@ def apply(
 def _carry_out(
     case: "Case", name: str, folder: Path, wanted: list[str], reviewer: str | None, dry: bool
 ) -> int:
-    from dgsforensics import filing, labels, progress
-    from dgsforensics.ledger import Kind
+    from dgsforensics import progress
+    from dgsforensics.case.ledger import Kind
     from dgsforensics.records import Judgement
     from dgsforensics.report import printable
+    from dgsforensics.review import filing, labels
 
     judgements = list(map(Judgement, wanted))
     images = labels.labelled(case, reviewer, progress.notice)
@@ -107,7 +109,8 @@ def _carry_out(
 
 
 def _undo(case: "Case", dry: bool) -> int:
-    from dgsforensics import filing, progress
+    from dgsforensics import progress
+    from dgsforensics.review import filing
 
     runs = filing.runs(case)
     if not runs:
@@ -126,8 +129,8 @@ _BACK = "taken back"
 def _report(outcomes: Iterable["Outcome"], done: str, dry: bool) -> int:
     """A line for each file, as it comes, and the counts; how many were refused."""
     from dgsforensics import progress
+    from dgsforensics.case.ledger import Kind
     from dgsforensics.cli import output
-    from dgsforensics.ledger import Kind
     from dgsforensics.report import printable
 
     word = f"would be {done}" if dry else done

@@ -26,10 +26,10 @@ app = typer.Typer(
 def list_cases(debug: Debug = False) -> None:
     """List the case files in your data folder, the one used last first."""
     _start(debug)
-    from dgsforensics import cases
+    from dgsforensics.case import places
 
     rows = [["last used (UTC)", "scans", "images", "labels", "folder", "case file"]]
-    for path in cases.known():
+    for path in places.known():
         try:
             rows.append([*_facts(path), str(path)])
         except CaseError as error:
@@ -51,15 +51,16 @@ def verify(
 ) -> None:
     """Compute the chain of hashes through the log of decisions again."""
     _start(debug)
-    from dgsforensics import cases, progress
-    from dgsforensics.decisions import Log
-    from dgsforensics.store import Case
+    from dgsforensics import progress
+    from dgsforensics.case import places
+    from dgsforensics.case.decisions import Log
+    from dgsforensics.case.store import Case
 
     if head is not None:
         head = head.lower()
         if len(head) != 64 or not set(head) <= set("0123456789abcdef"):
             raise UsageError("--head takes the 64 hexadecimal digits that verify printed")
-    path = cases.find(case)
+    path = places.find(case)
     with Case.open(path) as opened:
         sound = Log(opened).verify(head)
     output.show(f"{path}: {sound.entries} decisions, sound", f"head {sound.head}")
@@ -79,12 +80,12 @@ def log(
 ) -> None:
     """Show all decisions in the order in which they were made."""
     _start(debug)
-    from dgsforensics import cases
-    from dgsforensics.decisions import Log
+    from dgsforensics.case import places
+    from dgsforensics.case.decisions import Log
+    from dgsforensics.case.store import Case
     from dgsforensics.report import to_json
-    from dgsforensics.store import Case
 
-    path = cases.find(case)
+    path = places.find(case)
     with Case.open(path) as opened:
         decisions = Log(opened).after()
     if as_json:
@@ -107,9 +108,9 @@ def _start(debug: bool) -> None:
 
 def _facts(path: Path) -> list[str]:
     """When it was last used, how much it holds, and of which folder."""
-    from dgsforensics import filing
-    from dgsforensics.decisions import Log, standing
-    from dgsforensics.store import Case
+    from dgsforensics.case.decisions import Log, standing
+    from dgsforensics.case.store import Case
+    from dgsforensics.review import filing
 
     with Case.open(path) as case:
         scans, decisions = case.scans(), Log(case).after()

@@ -12,7 +12,7 @@ from dgsforensics.cli.options import BackboneWeights, Debug, configure_logging, 
 from dgsforensics.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from dgsforensics.evalreport import Evaluation
+    from dgsforensics.evaluation.output import Evaluation
 
 EPILOG = (
     "Exit codes: 0 done · 2 wrong usage, or no image could be read · 130 interrupted, run it again "
@@ -102,10 +102,11 @@ def evaluate(
     and calibration, with 95 % intervals. Scores are kept: run it again after an interruption, or
     with other options, and only what is missing is scored.
     """
-    from dgsforensics import evaluating, progress, slices
+    from dgsforensics import progress
+    from dgsforensics.evaluation import run, slices
+    from dgsforensics.evaluation.scores import default_path
+    from dgsforensics.evaluation.tiers import parse
     from dgsforensics.report import printable
-    from dgsforensics.scores import default_path
-    from dgsforensics.tiers import parse
 
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
     if as_json and as_csv:
@@ -113,7 +114,7 @@ def evaluate(
     chosen = next((name for name in slices.CHOICES if name == by), None)
     if chosen is None:
         raise UsageError(f"--by: not known: {by!r}", f"known: {', '.join(slices.CHOICES)}")
-    request = evaluating.Request(
+    request = run.Request(
         data=data,
         models=[str(name) for name in model] if model else [None],
         tiers=parse(tiers),
@@ -130,7 +131,7 @@ def evaluate(
     with interruptible():
         try:
             with progress.stages(quiet) as tell:
-                found = evaluating.run(request, tell)
+                found = run.run(request, tell)
         except KeyboardInterrupt:
             if not quiet:
                 progress.notice(f"scores so far are kept in {printable(request.scores)}")
@@ -165,37 +166,37 @@ def _refuse_unwritable(page: Path) -> None:
         raise UsageError(f"--html: cannot write {page}", "name a file in a folder that exists")
 
 
-def _write_page(found: "Evaluation", page: Path) -> None:
+def _write_page(found: "Evaluation", file: Path) -> None:
     """At once or not at all."""
-    from dgsforensics import evalpage
+    from dgsforensics.evaluation import page
 
-    partial = page.with_name(page.name + ".part")
+    partial = file.with_name(file.name + ".part")
     try:
-        partial.write_text(evalpage.render(found), encoding="utf-8")
-        os.replace(partial, page)
+        partial.write_text(page.render(found), encoding="utf-8")
+        os.replace(partial, file)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise UsageError(f"--html: cannot write {page}: {error.strerror}") from error
+        raise UsageError(f"--html: cannot write {file}: {error.strerror}") from error
 
 
 def _print(found: "Evaluation", *, as_json: bool, as_csv: bool) -> None:
     """The results, to standard output."""
     from rich.console import Console
 
-    from dgsforensics import evalreport
+    from dgsforensics.evaluation import output
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8 whatever the locale
     try:
         if as_json:
-            sys.stdout.write(evalreport.as_json(found))
+            sys.stdout.write(output.as_json(found))
         elif as_csv:
-            sys.stdout.write(evalreport.as_csv(found))
+            sys.stdout.write(output.as_csv(found))
         else:
             # Away from a terminal nothing limits the width.
             width = None if sys.stdout.isatty() else 1000
             console = Console(width=width, highlight=False, markup=False, emoji=False)
-            for table in evalreport.tables(found):
+            for table in output.tables(found):
                 console.print(table)
         sys.stdout.flush()
     except BrokenPipeError:

@@ -1,6 +1,5 @@
 """`dgsf label`: what an image is, said without the screen."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,6 @@ EPILOG = (
     "written · 130 interrupted."
 )
 _NONE = "none"
-_SQLITE = b"SQLite format 3\0"
 
 
 @interruptible()
@@ -51,11 +49,13 @@ def label(
     that it had.
     """
     configure_logging(debug=debug)
-    from dgsforensics import labels, progress
+    from dgsforensics import progress
+    from dgsforensics.case.store import Case
+    from dgsforensics.folders import read_list_from
     from dgsforensics.records import Judgement
     from dgsforensics.report import printable
-    from dgsforensics.review import Review
-    from dgsforensics.store import Case
+    from dgsforensics.review import labels
+    from dgsforensics.review.session import Review
 
     known = [*Judgement, _NONE]
     if judgement not in known:
@@ -65,13 +65,14 @@ def label(
     path, wanted = _case_and_names(list(names or []))
     if len(wanted) == len(names or []):
         progress.notice(printable(f"case file: {path}"))
-    wanted += _listed(files_from)
+    if files_from is not None:
+        wanted += map(str, read_list_from(files_from))
     if not wanted:
         raise UsageError("nothing to label", "name images or folders after the case")
     with Case.open(path) as case:
         review = Review(case, who)
         chosen = labels.select(review.items, wanted)
-        changed = labels.give(review, chosen, meant, note)
+        changed = review.label(chosen, meant, note)
     said = "not labelled any more" if meant is None else f"labelled {meant}"
     before = f", {len(chosen) - changed} of them before" if changed < len(chosen) else ""
     progress.notice(f"{len(chosen)} images {said} by {printable(who)}{before}")
@@ -79,39 +80,14 @@ def label(
 
 def _case_and_names(names: list[str]) -> tuple[Path, list[str]]:
     """The first name is the case where it can be one."""
-    from dgsforensics import cases
+    from dgsforensics.case import places
 
     if names and _is_case(Path(names[0])):
-        return cases.find(Path(names[0])), names[1:]
-    return cases.find(None), names
+        return places.find(Path(names[0])), names[1:]
+    return places.find(None), names
 
 
 def _is_case(path: Path) -> bool:
-    from dgsforensics import cases
+    from dgsforensics.case import places
 
-    try:
-        if path.is_dir():
-            return cases.default_path([path]).exists()
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            return file.read(len(_SQLITE)) == _SQLITE
-    except (OSError, ValueError):  # then it is no case; as an image it need not be there
-        return False
-
-
-def _listed(files_from: str | None) -> list[str]:
-    from dgsforensics.folders import read_list
-
-    if files_from is None:
-        return []
-    if files_from == "-":
-        if sys.stdin is None:
-            raise UsageError("there is no standard input to read paths from")
-        return list(map(str, read_list(sys.stdin.buffer)))
-    try:
-        with open(files_from, "rb") as stream:
-            return list(map(str, read_list(stream)))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"--files-from: cannot read {files_from}: {reason}") from error
+    return places.default_path([path]).exists() if path.is_dir() else places.is_case(path)

@@ -8,13 +8,13 @@ import io
 import sys
 from collections.abc import Iterator
 
-from dgsforensics import queries, wording
-from dgsforensics.dossier import describe
 from dgsforensics.errors import UsageError
-from dgsforensics.queries import Order
 from dgsforensics.records import Judgement
 from dgsforensics.report import printable
-from dgsforensics.review import Item, Review
+from dgsforensics.review import queries, wording
+from dgsforensics.review.dossier import describe
+from dgsforensics.review.queries import Order
+from dgsforensics.review.session import Item, Review
 
 HELP = """Commands, each with Enter:
   1 or ai, 2 or real, 3 or unsure, 4 or unfit: label this image (unfit: not an image to judge)

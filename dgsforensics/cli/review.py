@@ -17,9 +17,9 @@ from dgsforensics.cli.options import (
 from dgsforensics.errors import UsageError
 
 if TYPE_CHECKING:
-    from dgsforensics.queries import Order
     from dgsforensics.request import Request
-    from dgsforensics.review import Review
+    from dgsforensics.review.queries import Order
+    from dgsforensics.review.session import Review
 
 EPILOG = (
     "Keys are shown with ?; [review.keys] in config.toml of your configuration folder changes "
@@ -114,19 +114,19 @@ def review(
         raise UsageError(
             "dgsf review needs a terminal", "use --plain, or dgsf label without a screen"
         )
-    from dgsforensics import cases
+    from dgsforensics.case import places
+    from dgsforensics.case.store import Case
     from dgsforensics.request import Request
-    from dgsforensics.review import Review
-    from dgsforensics.store import Case
+    from dgsforensics.review.session import Review
 
-    scans = not plain and target is not None and target.exists() and not cases.is_case(target)
+    scans = not plain and target is not None and target.exists() and not places.is_case(target)
     if scans:
         assert target is not None
-        path = cases.default_path([target]) if case is None else case
+        path = places.default_path([target]) if case is None else case
     elif case is not None:
         raise UsageError("--case goes with a folder to scan", "or name the case file alone")
     else:
-        path = cases.find(target)
+        path = places.find(target)
     request = Request(
         paths=[target] if scans and target is not None else [],
         model=model,
@@ -150,8 +150,8 @@ def review(
 
 def _query(review: "Review", query: str | None, sort: str) -> "tuple[str, Order]":
     """What to list, and by what."""
-    from dgsforensics import queries
-    from dgsforensics.queries import Order
+    from dgsforensics.review import queries
+    from dgsforensics.review.queries import Order
 
     if sort not in list(Order):
         raise UsageError(f"--sort takes {', '.join(Order)}, got {sort!r}")

@@ -178,7 +178,8 @@ def train(
     `dgsf scan --model`.
     """
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
-    from dgsforensics import cases, checkpoint, progress
+    from dgsforensics import checkpoint, progress
+    from dgsforensics.case import places
     from dgsforensics.report import printable
 
     try:
@@ -202,7 +203,7 @@ def train(
     name = named_after.absolute().stem or "detector"
     request = run.Request(
         data=data,
-        case=from_case and cases.find(from_case),
+        case=from_case and places.find(from_case),
         out=out or checkpoint.user_folder() / f"{name}.safetensors",
         config=options.TrainConfig.from_dict(merged),
         backbone_weights=backbone_weights,

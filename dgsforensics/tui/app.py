@@ -9,11 +9,11 @@ from functools import partial
 from textual.app import App
 from textual.message import Message
 
-from dgsforensics import wording
 from dgsforensics.errors import DgsError
 from dgsforensics.records import Shown
 from dgsforensics.request import Request
-from dgsforensics.review import Item, Review
+from dgsforensics.review import wording
+from dgsforensics.review.session import Item, Review
 from dgsforensics.tui.background import Explainer, scan
 from dgsforensics.tui.board import Board
 from dgsforensics.tui.choice import Choice

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dgsforensics.errors import CheckpointError
 from dgsforensics.records import Shown
 from dgsforensics.request import Request
-from dgsforensics.review import Item
+from dgsforensics.review.session import Item
 from dgsforensics.tui.heat import Heat
 
 if TYPE_CHECKING:

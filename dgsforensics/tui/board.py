@@ -12,11 +12,11 @@ from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from dgsforensics import queries, wording
 from dgsforensics.records import Judgement
-from dgsforensics.relations import Relations
 from dgsforensics.report import printable
-from dgsforensics.review import Item, Review
+from dgsforensics.review import queries, wording
+from dgsforensics.review.relations import Relations
+from dgsforensics.review.session import Item, Review
 from dgsforensics.tui.choice import Choice
 from dgsforensics.tui.dialogs import Line, filter_line
 from dgsforensics.tui.graphics import Renderer

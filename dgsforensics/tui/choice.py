@@ -4,12 +4,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dgsforensics import agreement, queries, wording
-from dgsforensics.queries import Order
 from dgsforensics.records import Status, Verdict
-from dgsforensics.relations import Relation, Relations
 from dgsforensics.report import printable
-from dgsforensics.review import Item, Review
+from dgsforensics.review import agreement, queries, wording
+from dgsforensics.review.queries import Order
+from dgsforensics.review.relations import Relation, Relations
+from dgsforensics.review.session import Item, Review
 
 VERDICTS = (
     *(Verdict.FLAGGED, Verdict.INCONCLUSIVE, Verdict.NOT_FLAGGED),

@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from dgsforensics.errors import UsageError
-from dgsforensics.queries import NAMES
+from dgsforensics.review.queries import NAMES
 from dgsforensics.tui.keys import SECTIONS, spelled
 
 

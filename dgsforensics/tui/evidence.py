@@ -8,8 +8,8 @@ from rich.text import Text
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from dgsforensics.dossier import Similar, describe
-from dgsforensics.review import Item, Review
+from dgsforensics.review.dossier import Similar, describe
+from dgsforensics.review.session import Item, Review
 
 
 class EvidencePane(VerticalScroll, can_focus=False):

@@ -17,8 +17,8 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from dgsforensics import wording
-from dgsforensics.review import Item, Review
+from dgsforensics.review import wording
+from dgsforensics.review.session import Item, Review
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
 
-from dgsforensics import wording
-from dgsforensics.relations import Relations
-from dgsforensics.review import Item, Review
+from dgsforensics.review import wording
+from dgsforensics.review.relations import Relations
+from dgsforensics.review.session import Item, Review
 from dgsforensics.tui.decoding import Decoder
 from dgsforensics.tui.evidence import EvidencePane
 from dgsforensics.tui.graphics import Renderer

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from dgsforensics import groups, placing
+from dgsforensics.case.decisions import Log, standing
+from dgsforensics.case.store import Case
 from dgsforensics.datasets import UNKNOWN, Listed
-from dgsforensics.decisions import Entry, Log, standing
 from dgsforensics.errors import UsageError
 from dgsforensics.files import reason_of
-from dgsforensics.records import Action, Decision, Judgement, Label
+from dgsforensics.records import Decision, Judgement, Label
 from dgsforensics.report import to_json
-from dgsforensics.review import Item, Review
-from dgsforensics.store import Case
+from dgsforensics.review.session import Item
 
 FIELDS = (
     *("path", "label", "sha256", "reviewer", "time", "note", "verdict", "probability", "logit"),
@@ -104,25 +104,6 @@ def _by_digest(items: Sequence[Item], name: str) -> list[Item]:
         wrong = "more than one image begins so" if found else "not in the case"
         raise UsageError(f"{name}: {wrong}")
     return found
-
-
-def give(
-    review: Review, items: Sequence[Item], judgement: Judgement | None, note: str | None
-) -> int:
-    """Label images as one step of the log; how many that changed. `judgement` None: no label.
-
-    `note` None leaves the reviewer's notes as they are.
-    """
-    entries = []
-    for item in items:
-        assert item.sha256 is not None  # `select` gives no others
-        before = review.judgement(item), review.note_of(item)
-        after = judgement, before[1] if note is None else note.strip()
-        if after != before:
-            entries.append(Entry(item.path, item.sha256, *after, item.shown))
-    if entries:
-        Log(review.case).append(review.reviewer, Action.LABEL, entries)
-    return len(entries)
 
 
 # Reading them

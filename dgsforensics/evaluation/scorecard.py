@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dgsforensics import bootstrap, evaluation
-from dgsforensics.bootstrap import Estimate
 from dgsforensics.calibration import Calibration, Thresholds
-from dgsforensics.evalreport import RATES, Curves, Difference, Row
-from dgsforensics.evaluation import Floats, Scored
+from dgsforensics.evaluation import bootstrap, metrics
+from dgsforensics.evaluation.bootstrap import Estimate
+from dgsforensics.evaluation.metrics import Floats, Scored
+from dgsforensics.evaluation.output import RATES, Curves, Difference, Row
+from dgsforensics.evaluation.slices import Entry, Slice
 from dgsforensics.records import Label
-from dgsforensics.slices import Entry, Slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def row(
     found: dict[str, Estimate] = {}
     if len(rows):
         found = bootstrap.estimates(
-            lambda weights: evaluation.figures(scored, cuts, rates, weights),
+            lambda weights: metrics.figures(scored, cuts, rates, weights),
             scored.labels,
             [entries[i].group for i in rows],
         )
@@ -90,7 +90,7 @@ def curves(
     scored = _scored(contender, entries, _having_scores(whole, logits), logits)
     if len(set(scored.labels.tolist())) < 2:
         return None
-    return Curves(contender.name, tier, evaluation.roc(scored), evaluation.reliability(scored))
+    return Curves(contender.name, tier, metrics.roc(scored), metrics.reliability(scored))
 
 
 def _having_scores(part: Slice, logits: Floats) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from dgsforensics.review import Review
+from dgsforensics.review.session import Review
 
 
 @dataclass(frozen=True, slots=True)

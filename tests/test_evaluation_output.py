@@ -6,9 +6,9 @@ from dataclasses import asdict, replace
 import pytest
 from rich.console import Console
 
-from dgsforensics import evalreport
-from dgsforensics.bootstrap import Estimate
-from dgsforensics.evalreport import (
+from dgsforensics.evaluation import output
+from dgsforensics.evaluation.bootstrap import Estimate
+from dgsforensics.evaluation.output import (
     Curves,
     Cut,
     Difference,
@@ -80,21 +80,21 @@ def evaluation(detectors: int = 2, name: str = "sdxl", unread: int = 1) -> Evalu
 @pytest.mark.parametrize("name", ["sdxl", NASTY])
 def test_json_holds_everything(name: str) -> None:
     found = evaluation(name=name)
-    text = evalreport.as_json(found)
+    text = output.as_json(found)
     assert text.replace("\n", "").isprintable()
     document = json.loads(text)
     expected = json.loads(json.dumps(asdict(found)))
-    assert document == {"schema": evalreport.SCHEMA} | expected
+    assert document == {"schema": output.SCHEMA} | expected
     assert document["rows"][1]["figures"]["auroc"] is None
 
 
 def test_json_of_nothing_unread() -> None:
-    assert json.loads(evalreport.as_json(evaluation(unread=0)))["unread"] == []
+    assert json.loads(output.as_json(evaluation(unread=0)))["unread"] == []
 
 
 def test_csv_has_a_line_for_each_row() -> None:
     found = evaluation()
-    table = list(csv.DictReader(io.StringIO(evalreport.as_csv(found))))
+    table = list(csv.DictReader(io.StringIO(output.as_csv(found))))
     assert len(table) == len(found.rows)
     for line, row in zip(table, found.rows, strict=True):
         assert (line["detector"], line["tier"], line["slice"]) == (
@@ -111,7 +111,7 @@ def test_csv_has_a_line_for_each_row() -> None:
 
 
 def test_csv_is_safe_for_spreadsheets_and_terminals() -> None:
-    text = evalreport.as_csv(evaluation(name=NASTY))
+    text = output.as_csv(evaluation(name=NASTY))
     assert text.replace("\n", "").isprintable()
     for line in csv.DictReader(io.StringIO(text)):
         assert not any(cell.startswith(("=", "+", "-", "@")) for cell in line.values())
@@ -119,7 +119,7 @@ def test_csv_is_safe_for_spreadsheets_and_terminals() -> None:
 
 def shown(found: Evaluation, width: int = 200) -> str:
     console = Console(file=io.StringIO(), width=width, markup=False)
-    for table in evalreport.tables(found):
+    for table in output.tables(found):
         console.print(table)
     return console.file.getvalue()
 
@@ -153,4 +153,4 @@ def test_the_table_is_safe_for_a_terminal_and_fits_it() -> None:
     [("auroc", "AUROC"), ("tpr_at_0.01", "TPR 1%"), ("inconclusive_at_0.0005", "inconcl. 0.05%")],
 )
 def test_names_of_figures(name: str, head: str) -> None:
-    assert evalreport.head_of(name) == head
+    assert output.head_of(name) == head

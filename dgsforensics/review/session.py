@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dgsforensics.calibration import Calibration, Thresholds
-from dgsforensics.decisions import Entry, Log, Standing, standing
+from dgsforensics.case.decisions import Entry, Log, Standing, standing
+from dgsforensics.case.store import Case, as_text
 from dgsforensics.errors import CaseError
 from dgsforensics.records import (
     Action,
@@ -26,7 +27,6 @@ from dgsforensics.records import (
     Status,
     Verdict,
 )
-from dgsforensics.store import Case, as_text
 
 _State = tuple[Judgement | None, str]
 """Label and note."""
@@ -190,12 +190,19 @@ class Review:
             found = [decision for decision in found if decision.reviewer == self.reviewer]
         return sorted(found, key=lambda d: (d.reviewer != self.reviewer, d.reviewer))
 
-    def label(self, items: Iterable[Item], judgement: Judgement | None) -> int:
-        """Label images as one step; how many that changed. None takes labels away."""
+    def label(
+        self, items: Iterable[Item], judgement: Judgement | None, note: str | None = None
+    ) -> int:
+        """Label images as one step; how many that changed.
+
+        `judgement` None takes labels away, `note` None leaves notes as they are.
+        """
         self.follow()  # another process of the reviewer may have written since
-        return self._write(
-            Action.LABEL, [(item, (judgement, self.note_of(item))) for item in items]
-        )
+        said = None if note is None else as_text(note.strip())
+        states = [
+            (item, (judgement, self.note_of(item) if said is None else said)) for item in items
+        ]
+        return self._write(Action.LABEL, states)
 
     def note(self, item: Item, text: str) -> int:
         """Write a note to an image; how many that changed."""

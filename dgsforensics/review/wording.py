@@ -4,7 +4,7 @@ from rich.cells import cell_len
 
 from dgsforensics.records import Judgement, Mark, Status, Verdict
 from dgsforensics.report import printable
-from dgsforensics.review import Item, Review
+from dgsforensics.review.session import Item, Review
 
 VERDICTS: dict[Verdict | Status, tuple[str, str]] = {
     Verdict.FLAGGED: ("flagged", "flagged"),

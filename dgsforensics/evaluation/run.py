@@ -11,28 +11,20 @@ import numpy as np
 import PIL
 import PIL.Image
 
-from dgsforensics import (
-    bootstrap,
-    checkpoint,
-    datasets,
-    evaluation,
-    scorecard,
-    scores,
-    slices,
-    tiers,
-)
+from dgsforensics import checkpoint, datasets
 from dgsforensics.calibration import Thresholds
 from dgsforensics.checkpoint import Checkpoint
 from dgsforensics.datasets import Listed
 from dgsforensics.detector import Detector
 from dgsforensics.devices import pick_device
 from dgsforensics.errors import UsageError
-from dgsforensics.evalreport import Curves, Cut, Difference, Evaluation, Row, Subject, Unread
-from dgsforensics.evaluation import Floats
+from dgsforensics.evaluation import bootstrap, metrics, scorecard, scores, slices, tiers
+from dgsforensics.evaluation.metrics import Floats
+from dgsforensics.evaluation.output import Curves, Cut, Difference, Evaluation, Row, Subject, Unread
+from dgsforensics.evaluation.scorecard import Contender
+from dgsforensics.evaluation.slices import By, Entry
 from dgsforensics.interrupts import remembered_interrupt
 from dgsforensics.records import Failure, FileFacts, Label, Prediction
-from dgsforensics.scorecard import Contender
-from dgsforensics.slices import By, Entry
 
 Tell = Callable[[str, int, int, Mapping[str, float]], None]
 
@@ -123,7 +115,7 @@ def run(request: Request, tell: Tell) -> Evaluation:
         tiers=request.tiers,
         seed=bootstrap.SEED,
         resamples=bootstrap.RESAMPLES,
-        bins=evaluation.BINS,
+        bins=metrics.BINS,
         listed=len(listed),
         used=len(used),
         copies=copies,

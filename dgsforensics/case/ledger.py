@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dgsforensics import placing
+from dgsforensics.case.schema import immediate
+from dgsforensics.case.store import Case
 from dgsforensics.errors import UnreadableError, UsageError
 from dgsforensics.files import reason_of
-from dgsforensics.schema import immediate
-from dgsforensics.store import Case
 
 
 class Kind(StrEnum):

@@ -4,14 +4,14 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from test_evalreport import NASTY, evaluation
+from test_evaluation_output import NASTY, evaluation
 
-from dgsforensics import evalpage
-from dgsforensics.evalreport import Evaluation
+from dgsforensics.evaluation import page
+from dgsforensics.evaluation.output import Evaluation
 
 
 def parsed(found: Evaluation) -> ET.Element:
-    return ET.fromstring(evalpage.render(found).removeprefix("<!DOCTYPE html>\n"))
+    return ET.fromstring(page.render(found).removeprefix("<!DOCTYPE html>\n"))
 
 
 def words(element: ET.Element) -> str:
@@ -21,7 +21,7 @@ def words(element: ET.Element) -> str:
 @pytest.mark.parametrize("name", ["sdxl", NASTY, "</title><script>alert(1)</script>", "a" * 300])
 def test_any_name_is_text_and_the_page_is_xml(name: str) -> None:
     found = evaluation(name=name)
-    text = evalpage.render(found)
+    text = page.render(found)
     text.encode("utf-8")
     assert "<script" not in text
     assert "\x1b" not in text
@@ -42,20 +42,20 @@ def test_it_is_html_whose_elements_are_closed() -> None:
         def handle_startendtag(self, tag, attrs):
             pass
 
-    Parser().feed(evalpage.render(evaluation()))
+    Parser().feed(page.render(evaluation()))
     assert open_tags == []
 
 
 def test_nothing_is_loaded_and_nothing_runs() -> None:
-    text = evalpage.render(evaluation())
+    text = page.render(evaluation())
     assert not re.search(r"https?:|//|url\(|@import|\bon\w+=|javascript:", text)
     assert not re.search(r"<(img|script|link|iframe|object)\b", text)
     assert "default-src 'none'" in text
 
 
 def test_light_and_dark() -> None:
-    assert "prefers-color-scheme: dark" in evalpage.render(evaluation())
-    colours = re.findall(r"--\w+: (#\w+)", evalpage.render(evaluation()))
+    assert "prefers-color-scheme: dark" in page.render(evaluation())
+    colours = re.findall(r"--\w+: (#\w+)", page.render(evaluation()))
     assert len(colours) == 16  # every one of 8 twice
 
 

@@ -6,9 +6,9 @@ the reader's settings.
 
 from collections.abc import Iterable, Sequence
 
-from dgsforensics.bootstrap import Estimate
-from dgsforensics.charts import Bar, Line, bars, escaped, legend, square
-from dgsforensics.evalreport import (
+from dgsforensics.evaluation.bootstrap import Estimate
+from dgsforensics.evaluation.charts import Bar, Line, bars, escaped, legend, square
+from dgsforensics.evaluation.output import (
     NOTHING,
     Curves,
     Evaluation,

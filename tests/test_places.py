@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dgsforensics import cases
-from dgsforensics.cases import default_path
+from dgsforensics.case import places
+from dgsforensics.case.places import default_path
+from dgsforensics.case.store import Case
 from dgsforensics.errors import UsageError
-from dgsforensics.store import Case
 
 
 def test_the_case_file_of_some_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ def test_a_case_is_told_by_its_first_bytes(tmp_path: Path) -> None:
         pass
     link = tmp_path / "link"
     link.symlink_to(case)
-    assert cases.is_case(case) and cases.is_case(link)
+    assert places.is_case(case) and places.is_case(link)
     contents = {
         "empty.sqlite3": b"",
         "cut.sqlite3": b"SQLite format 3",
@@ -55,18 +55,18 @@ def test_a_case_is_told_by_its_first_bytes(tmp_path: Path) -> None:
     }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-        assert not cases.is_case(tmp_path / name), name
+        assert not places.is_case(tmp_path / name), name
 
 
 def test_what_cannot_be_looked_at_is_no_case(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for path in (tmp_path, tmp_path / "gone", Path("a\0b"), Path("x" * 5000)):
-        assert not cases.is_case(path)
+        assert not places.is_case(path)
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    assert not cases.is_case(tmp_path / "loop")
+    assert not places.is_case(tmp_path / "loop")
     os.mkfifo(tmp_path / "pipe")  # opening it would wait for ever
-    assert not cases.is_case(tmp_path / "pipe")
+    assert not places.is_case(tmp_path / "pipe")
     with Case.open(tmp_path / "locked.sqlite3"):
         pass
 
@@ -74,7 +74,7 @@ def test_what_cannot_be_looked_at_is_no_case(
         raise PermissionError("not yours")
 
     monkeypatch.setattr(Path, "open", refuse)
-    assert not cases.is_case(tmp_path / "locked.sqlite3")
+    assert not places.is_case(tmp_path / "locked.sqlite3")
 
 
 def made(folder: Path, age: float) -> Path:
@@ -94,17 +94,17 @@ def test_the_case_meant_is_a_file_a_folder_or_the_last_one_used(
     for folder in (one, two, never):
         folder.mkdir()
     with pytest.raises(UsageError, match="no case file yet"):
-        cases.find(None)
+        places.find(None)
     older, newer = made(one, 1000), made(two, 2000)
-    assert cases.known() == [newer, older]
-    assert cases.find(None) == newer
-    assert cases.find(one) == older
-    assert cases.find(older) == older
+    assert places.known() == [newer, older]
+    assert places.find(None) == newer
+    assert places.find(one) == older
+    assert places.find(older) == older
     log = older.with_name(older.name + "-wal")  # what SQLite writes before it writes the file
     log.touch()
     os.utime(log, (3000, 3000))
-    assert cases.find(None) == older
+    assert places.find(None) == older
     with pytest.raises(UsageError, match="was not scanned"):
-        cases.find(never)
+        places.find(never)
     with pytest.raises(UsageError, match="no such case file"):
-        cases.find(tmp_path / "gone")
+        places.find(tmp_path / "gone")

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from dgsforensics import wording
 from dgsforensics.records import Decision
 from dgsforensics.report import printable
-from dgsforensics.review import Item, Review
+from dgsforensics.review import wording
+from dgsforensics.review.session import Item, Review
 
 Similar = tuple[Item, int] | None
 """The image that looks most alike, and in how many of 64 bits it differs."""

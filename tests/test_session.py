@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dgsforensics.decisions import Log
+from dgsforensics.case.decisions import Log
+from dgsforensics.case.store import Case, as_text
 from dgsforensics.errors import CaseError
 from dgsforensics.records import (
     Action,
@@ -23,8 +24,7 @@ from dgsforensics.records import (
     Status,
     Verdict,
 )
-from dgsforensics.review import Item, Review
-from dgsforensics.store import Case, as_text
+from dgsforensics.review.session import Item, Review
 from made_review import MODEL, OLD, PHOTOS, SETTINGS, failed, scan, scored, sha
 
 AI, REAL, UNSURE = Judgement.AI, Judgement.REAL, Judgement.UNSURE
@@ -412,8 +412,8 @@ def test_a_real_second_process(case: Case, tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from dgsforensics.records import Judgement
-from dgsforensics.review import Review
-from dgsforensics.store import Case
+from dgsforensics.review.session import Review
+from dgsforensics.case.store import Case
 with Case.open(Path(sys.argv[1])) as case:
     review = Review(case, "ann")
     assert review.steps == (1, 0)
@@ -434,7 +434,7 @@ def test_a_log_that_begins_in_the_middle_is_no_reason_to_stop(case: Case) -> Non
     review = Review(case, "ann")
     review.label(review.items, AI)
     entry = next(iter(review._undo[0]))
-    from dgsforensics.decisions import Entry
+    from dgsforensics.case.decisions import Entry
 
     made = Entry(entry.path, entry.sha256, REAL, "", None)
     Log(case).append("bob", Action.UNDO, [made])

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn import metrics as theirs
 
-from dgsforensics import evaluation
 from dgsforensics.calibration import Thresholds
-from dgsforensics.evaluation import BINS, Metrics, Scored, evaluate
+from dgsforensics.evaluation import metrics
+from dgsforensics.evaluation.metrics import BINS, Metrics, Scored, evaluate
 
 scores = st.lists(st.integers(-20, 20).map(float), min_size=1, max_size=120).map(np.array)
 
@@ -21,8 +22,8 @@ def sample(n_real: int = 300, n_fake: int = 200, seed: int = 0) -> tuple[np.ndar
 def tpr_at_fpr(fake: np.ndarray, real: np.ndarray, rate: float) -> float:
     values = np.concatenate([fake, real])
     labels = np.repeat([1, 0], [len(fake), len(real)])
-    ranked = evaluation.curve(values, labels, np.ones((1, len(values))))
-    return float(evaluation.tpr_at_fpr(ranked, rate)[0])
+    ranked = metrics.curve(values, labels, np.ones((1, len(values))))
+    return float(metrics.tpr_at_fpr(ranked, rate)[0])
 
 
 def test_figures_by_hand() -> None:
@@ -60,10 +61,9 @@ def test_ap_is_the_mean_precision_where_recall_grows() -> None:
 
 
 def test_accuracies_add_up_to_balanced_accuracy() -> None:
-    metrics = pytest.importorskip("sklearn.metrics")
     values, labels = sample()
     found = evaluate(values, labels, 0.7)
-    expected = metrics.balanced_accuracy_score(labels, values >= 0.7)
+    expected = theirs.balanced_accuracy_score(labels, values >= 0.7)
     assert (found.r_acc + found.f_acc) / 2 == pytest.approx(expected)
     assert (found.real, found.generated) == (300, 200)
 
@@ -95,9 +95,8 @@ def test_tpr_at_fpr_is_the_best_that_the_rate_allows(
 
 
 def test_tpr_at_fpr_is_a_point_of_the_roc_curve() -> None:
-    metrics = pytest.importorskip("sklearn.metrics")
     values, labels = sample(1000, 500)
-    fpr, tpr, _ = metrics.roc_curve(labels, values, drop_intermediate=False)
+    fpr, tpr, _ = theirs.roc_curve(labels, values, drop_intermediate=False)
     found = evaluate(values, labels, 0.0)
     assert found.tpr_at_1 == pytest.approx(tpr[fpr <= 0.01].max())
     assert found.tpr_at_5 == pytest.approx(tpr[fpr <= 0.05].max())
@@ -116,29 +115,28 @@ CUTS = {"": Thresholds(0.2, 0.9, "somehow"), "_at_0.1": Thresholds(1.1, 1.3, "ot
 
 @given(st.integers(0, 50), st.data())
 def test_weighted_figures_are_those_of_scikit_learn(seed: int, data: st.DataObject) -> None:
-    metrics = pytest.importorskip("sklearn.metrics")
     given_ = scored(seed, data.draw(st.integers(1, 60)), data.draw(st.integers(1, 60)))
     rng = np.random.default_rng(seed)
     weights = rng.integers(0, 4, size=(3, len(given_.labels))).astype(float)
     weights[:, [given_.labels.argmin(), given_.labels.argmax()]] = 1  # both classes are there
-    found = evaluation.figures(given_, CUTS, (0.01, 0.25), weights)
+    found = metrics.figures(given_, CUTS, (0.01, 0.25), weights)
     y, s = given_.labels, given_.logits
     for row, w in enumerate(weights):
         per_class = np.where(y == 1, (w * y).sum(), (w * (1 - y)).sum())
         expected = {
-            "auroc": metrics.roc_auc_score(y, s, sample_weight=w),
-            "ap": metrics.average_precision_score(y, s, sample_weight=w),
-            "acc": metrics.accuracy_score(y, s >= 0.9, sample_weight=w),
-            "f_acc": metrics.recall_score(y, s >= 0.9, sample_weight=w),
-            "r_acc": metrics.recall_score(y, s >= 0.9, sample_weight=w, pos_label=0),
-            "acc_at_0.1": metrics.accuracy_score(y, s >= 1.3, sample_weight=w),
-            "brier": metrics.brier_score_loss(y, given_.probabilities, sample_weight=w / per_class),
+            "auroc": theirs.roc_auc_score(y, s, sample_weight=w),
+            "ap": theirs.average_precision_score(y, s, sample_weight=w),
+            "acc": theirs.accuracy_score(y, s >= 0.9, sample_weight=w),
+            "f_acc": theirs.recall_score(y, s >= 0.9, sample_weight=w),
+            "r_acc": theirs.recall_score(y, s >= 0.9, sample_weight=w, pos_label=0),
+            "acc_at_0.1": theirs.accuracy_score(y, s >= 1.3, sample_weight=w),
+            "brier": theirs.brier_score_loss(y, given_.probabilities, sample_weight=w / per_class),
             "inconclusive": np.average((s >= 0.2) & (s < 0.9), weights=w),
             "inconclusive_at_0.1": np.average((s >= 1.1) & (s < 1.3), weights=w),
         }
         for name, value in expected.items():
             assert found[name][row] == pytest.approx(value), name
-        fpr, tpr, _ = metrics.roc_curve(y, s, sample_weight=w, drop_intermediate=False)
+        fpr, tpr, _ = theirs.roc_curve(y, s, sample_weight=w, drop_intermediate=False)
         assert found["tpr_at_0.25"][row] == pytest.approx(tpr[fpr <= 0.25 + 1e-9].max())
 
 
@@ -147,8 +145,8 @@ def test_a_weight_of_two_is_the_image_twice() -> None:
     weights = np.where(np.arange(len(once.labels)) % 3 == 0, 2.0, 1.0)
     rows = np.repeat(np.arange(len(once.labels)), weights.astype(int))
     twice = Scored(once.logits[rows], once.probabilities[rows], once.labels[rows])
-    weighted = evaluation.figures(once, CUTS, (0.05,), weights[None])
-    repeated = evaluation.figures(twice, CUTS, (0.05,), np.ones((1, len(rows))))
+    weighted = metrics.figures(once, CUTS, (0.05,), weights[None])
+    repeated = metrics.figures(twice, CUTS, (0.05,), np.ones((1, len(rows))))
     assert weighted.keys() == repeated.keys()
     for name in weighted:
         assert weighted[name] == pytest.approx(repeated[name]), name
@@ -159,10 +157,10 @@ def test_calibration_error_by_hand() -> None:
     probabilities = np.array([0.05, 0.95, 0.95, 0.95, 0.95])
     labels = np.array([0, 0, 1, 1, 1])
     given_ = Scored(probabilities, probabilities, labels)
-    found = evaluation.figures(given_, CUTS, (), np.ones((1, 5)))
+    found = metrics.figures(given_, CUTS, (), np.ones((1, 5)))
     # Real images weigh 1/4 each, generated ones 1/6.
     assert found["ece"][0] == pytest.approx(0.25 * 0.05 + abs(0.75 * 0.95 - 0.5))
-    assert evaluation.reliability(given_) == [
+    assert metrics.reliability(given_) == [
         (pytest.approx(0.05), 0.0, 1),
         (pytest.approx(0.95), pytest.approx(2 / 3), 4),
     ]
@@ -170,21 +168,21 @@ def test_calibration_error_by_hand() -> None:
 
 def test_the_ends_of_the_probability_have_bins() -> None:
     ends = Scored(np.array([0.0, 1.0]), np.array([0.0, 1.0]), np.array([0, 1]))
-    assert evaluation.figures(ends, CUTS, (), np.ones((1, 2)))["ece"][0] == 0
-    assert evaluation.reliability(ends) == [(0.0, 0.0, 1), (1.0, 1.0, 1)]
+    assert metrics.figures(ends, CUTS, (), np.ones((1, 2)))["ece"][0] == 0
+    assert metrics.reliability(ends) == [(0.0, 0.0, 1), (1.0, 1.0, 1)]
     assert BINS == 15
 
 
 @pytest.mark.parametrize(("label", "left"), [(0, "r_acc"), (1, "f_acc")])
 def test_of_one_class_what_needs_none_other_is_left(label: int, left: str) -> None:
     one = Scored(np.array([0.5, 2.0]), np.array([0.6, 0.9]), np.array([label, label]))
-    found = evaluation.figures(one, CUTS, (0.01,), np.ones((1, 2)))
+    found = metrics.figures(one, CUTS, (0.01,), np.ones((1, 2)))
     names = {"acc", left, "inconclusive"}
     assert found.keys() == names | {f"{name}_at_0.1" for name in names}
 
 
 def test_the_roc_curve_is_thinned_and_keeps_its_ends() -> None:
-    points = evaluation.roc(scored(n_real=900, n_fake=900), most=20)
+    points = metrics.roc(scored(n_real=900, n_fake=900), most=20)
     assert len(points) <= 20
     assert points[0] == (0, 0)
     assert points[-1] == (1, 1)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dgsforensics import groups
 from dgsforensics.records import Mark
-from dgsforensics.review import Item, Review
+from dgsforensics.review.session import Item, Review
 
 ALIKE = 12
 """Bits of a fingerprint in which pictures that look alike may differ; chance gives about 32."""

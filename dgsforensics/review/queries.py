@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Judgement, Mark, Status, Verdict
-from dgsforensics.review import Item, Review
+from dgsforensics.review.session import Item, Review
 
 Test = Callable[[Item], bool]
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 
-from dgsforensics import xmp
-from dgsforensics.c2pa import Manifest, manifests
-from dgsforensics.containers import Block, blocks
-from dgsforensics.exif import Tag, Value, tags
-from dgsforensics.generators import claims, is_generator, says_generated, source_type
+from dgsforensics.provenance import xmp
+from dgsforensics.provenance.c2pa import Manifest, manifests
+from dgsforensics.provenance.containers import Block, blocks
+from dgsforensics.provenance.exif import Tag, Value, tags
+from dgsforensics.provenance.generators import claims, is_generator, says_generated, source_type
 from dgsforensics.records import Evidence, Mark
 
 MAX_VALUE = 500

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dgsforensics.case.store import Case, as_text
 from dgsforensics.errors import CaseError
 from dgsforensics.records import Action, Decision, Judgement, Shown, Verdict
-from dgsforensics.store import Case, as_text
 
 ORIGIN = "0" * 64
 """Stands for the hash before the first entry."""

@@ -8,7 +8,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dgsforensics.bootstrap import Estimate
+from dgsforensics.evaluation.bootstrap import Estimate
 from dgsforensics.report import printable
 
 _SIDE, _LEFT, _TOP, _BOTTOM = 320, 48, 12, 44

@@ -13,9 +13,9 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 from PIL.TiffImagePlugin import IFDRational as Rational
 
 from conftest import encode, gallery_bytes, photo
-from dgsforensics import c2pa, containers, exif, xmp
 from dgsforensics.formats import sniff
-from dgsforensics.provenance import MAX_PIECES, MAX_VALUE, read
+from dgsforensics.provenance import c2pa, containers, exif, xmp
+from dgsforensics.provenance.claims import MAX_PIECES, MAX_VALUE, read
 from dgsforensics.records import Evidence, Mark
 
 IPTC_TERMS = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -642,7 +642,7 @@ def expected_errors_only(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
 def test_mutated_files_never_raise(kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, logger="dgsforensics.provenance")
+    caplog.set_level(logging.DEBUG, logger="dgsforensics.provenance.claims")
     rng = random.Random(kind)
     whole = laden()[kind]
     numbers = (b"\x00\x00\x00\x00", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x00\x00\x00\x01")
@@ -665,7 +665,7 @@ def test_mutated_files_never_raise(kind: str, caplog: pytest.LogCaptureFixture) 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
 def test_truncated_files_never_raise(kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, logger="dgsforensics.provenance")
+    caplog.set_level(logging.DEBUG, logger="dgsforensics.provenance.claims")
     whole = laden()[kind]
     for length in range(0, len(whole), 11):
         check(read(whole[:length], kind))

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
-from dgsforensics.bootstrap import Estimate
+from dgsforensics.evaluation.bootstrap import Estimate
 from dgsforensics.report import printable, to_json
 
 SCHEMA = 1

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dgsforensics.evaluation import Floats, auroc, curve
+from dgsforensics.evaluation.metrics import Floats, auroc, curve
 
 RESAMPLES = 1000
 SEED = 0

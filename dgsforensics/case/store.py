@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from dgsforensics.case.schema import connect, explained, immediate
 from dgsforensics.records import (
     Failure,
     FileFacts,
@@ -32,7 +33,6 @@ from dgsforensics.records import (
     Status,
     Stored,
 )
-from dgsforensics.schema import connect, explained, immediate
 
 log = logging.getLogger(__name__)
 

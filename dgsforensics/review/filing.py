@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dgsforensics import ledger, placing, sidecar
+from dgsforensics import placing
+from dgsforensics.case import ledger
+from dgsforensics.case.ledger import Kind, Operation, State, holds
+from dgsforensics.case.store import Case
 from dgsforensics.errors import UnreadableError, UsageError
 from dgsforensics.files import reason_of
-from dgsforensics.labels import Labelled
-from dgsforensics.ledger import Kind, Operation, State, holds
 from dgsforensics.records import Judgement
-from dgsforensics.store import Case
+from dgsforensics.review import sidecar
+from dgsforensics.review.labels import Labelled
 
 
 @dataclass(frozen=True, slots=True)

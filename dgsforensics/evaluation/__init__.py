@@ -1,0 +1,1 @@
+"""How good detectors are, measured on labelled images."""
