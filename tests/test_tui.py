@@ -6,10 +6,12 @@ After a change that is meant, DGSF_SNAPSHOTS=update writes them anew.
 
 import os
 import shutil
+import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -674,8 +676,8 @@ def test_the_help_scrolls_and_closes(case):
     async def steps(seat):
         await seat.press("question_mark", "pagedown", "pagedown", "pagedown")
         assert "C2PA" in seat.text
-        for closing in ("q", "question_mark", "f1", "enter", "escape"):
-            await seat.press(closing)
+        for key in ("q", "question_mark", "f1", "enter", "escape"):
+            await seat.press(key)
             assert seat.app.screen is seat.board
             await seat.press("question_mark")
             assert seat.app.screen is not seat.board
@@ -1141,3 +1143,26 @@ def photo_pixels():
     import numpy as np
 
     return np.asarray(photo(480, 320))
+
+
+@pytest.mark.parametrize("keys", ["1", "A", "z", "t,x,enter"])
+def test_a_case_file_that_takes_nothing_more_says_so(case, keys):
+    """A full disk, say: the screen stays, and nothing is shown that is not in the log."""
+
+    async def steps(seat):
+        await seat.press("2")
+        with closing(sqlite3.connect(case, isolation_level=None)) as db:
+            db.execute(
+                "CREATE TRIGGER full BEFORE INSERT ON decision"
+                " BEGIN SELECT raise(ABORT, 'database or disk is full'); END"
+            )
+            before = seat.labels
+            await seat.press("home", *keys.split(","))
+            assert "NOT WRITTEN: " in seat.status and "disk is full" in seat.status
+            assert seat.labels == before
+            db.execute("DROP TRIGGER full")
+        await seat.press("home", *keys.split(","))
+        assert "NOT WRITTEN" not in seat.status
+        assert len(log(case)) > 1
+
+    sit(case, steps)

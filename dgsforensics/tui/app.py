@@ -9,7 +9,7 @@ from functools import partial
 from textual.app import App
 from textual.message import Message
 
-from dgsforensics.errors import DgsError
+from dgsforensics.errors import CaseError, DgsError
 from dgsforensics.records import Shown
 from dgsforensics.request import Request
 from dgsforensics.review import wording
@@ -115,10 +115,15 @@ class ReviewApp(App[None]):
         self._start(partial(self._explain, item, item.shown))
 
     def _follow(self) -> None:
-        if self.review.grow():
+        try:
+            grown, changed = self.review.grow(), self.review.follow()
+        except CaseError as error:  # perhaps for a moment only: it is tried again
+            self.board.say(f"the case cannot be read: {error.message}")
+            return
+        if grown:
             self.board.relations.forget()
             self.board.refresh_items()
-        if self.review.follow():
+        if changed:
             self.board.refresh_labels()
 
     # Threads. They may outlive the screen, so they only ever post messages, and nobody waits for
@@ -164,11 +169,11 @@ class ReviewApp(App[None]):
 
     def on_review_app_scanning(self, message: Scanning) -> None:
         """How far the scan is."""
-        self.board.say_scan(message.text)
+        self.board.status.say_scan(message.text)
 
     def on_review_app_scanned(self, message: Scanned) -> None:
         """The scan is over: files that are gone leave the list."""
-        self.board.say_scan("")
+        self.board.status.say_scan("")
         self.review.load()
         self.board.relations.forget()
         self.board.refresh_items()

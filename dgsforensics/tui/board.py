@@ -6,14 +6,15 @@ filters and sorts again.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
+from dgsforensics.errors import CaseError
 from dgsforensics.records import Judgement
-from dgsforensics.report import printable
 from dgsforensics.review import queries, wording
 from dgsforensics.review.relations import Relations
 from dgsforensics.review.session import Item, Review
@@ -22,6 +23,7 @@ from dgsforensics.tui.dialogs import Line, filter_line
 from dgsforensics.tui.graphics import Renderer
 from dgsforensics.tui.keys import bindings
 from dgsforensics.tui.rows import Rows
+from dgsforensics.tui.status import StatusLine
 from dgsforensics.tui.viewer import Viewer
 
 AHEAD = 6
@@ -48,8 +50,8 @@ class Board(Screen[None]):
         self._choice = choice
         self._advance = advance
         self._top = Static("", id="top", markup=False)
-        self._status = Static("", id="status", markup=False)
-        self._scan = self._said = self._summary = self._dropped = ""
+        self.status = StatusLine()
+        self._summary = self._dropped = ""
         self._left_at: Item | None = None
         """The image that the cursor was on when the filter hid it."""
         self._size_of_group: Callable[[Item], int] = lambda item: 1
@@ -60,7 +62,7 @@ class Board(Screen[None]):
         with Horizontal():
             yield self.rows
             yield self.viewer
-        yield self._status
+        yield self.status
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
@@ -92,16 +94,7 @@ class Board(Screen[None]):
 
     def say(self, text: str) -> None:
         """Tell something in the line of status."""
-        self._said = printable(text)
-        self._say_status()
-
-    def say_scan(self, text: str) -> None:
-        """Tell, beside that, how far the scan is; "" when it is over."""
-        self._scan = printable(text)
-        self._say_status()
-
-    def _say_status(self) -> None:
-        self._status.update(" · ".join(filter(None, [self._scan, self._said])))
+        self.status.say(text)
 
     def _say_top(self) -> None:
         items = self.rows.items
@@ -137,12 +130,14 @@ class Board(Screen[None]):
         self._label(listed, judgement, f" ({relation}){remark}")
 
     def _label(self, items: Sequence[Item], judgement: str, remark: str = "") -> bool:
-        """False when there was nothing to label."""
+        """False when nothing was labelled."""
         if all(item.sha256 is None for item in items):
             self.say(UNREAD)
             return False
         label = Judgement(judgement) if judgement else None
-        changed = self.review.label(items, label)
+        changed = self._written(lambda: self.review.label(items, label))
+        if changed is None:
+            return False
         word = wording.JUDGEMENTS[label] if label else "no label"
         count = "" if len(items) == 1 else f"{changed} of {len(items)} images changed"
         before = " (as before)" if not changed and not count else ""
@@ -153,15 +148,12 @@ class Board(Screen[None]):
     def action_note(self) -> None:
         """Write a note to this image."""
         item = self.rows.current
-        if item is None:
-            return
-        if item.sha256 is None:
-            self.say(UNREAD)
+        if item is None or item.sha256 is None:
+            self.say("" if item is None else UNREAD)
             return
 
         def written(text: str | None) -> None:
-            if text is not None:
-                self.review.note(item, text)
+            if text is not None and self._written(lambda: self.review.note(item, text)) is not None:
                 self.refresh_labels()
 
         self.app.push_screen(
@@ -170,15 +162,25 @@ class Board(Screen[None]):
 
     def action_undo(self) -> None:
         """Take back the last step."""
-        self._went_back("undone", self.review.undo())
+        self._went_back("undone", self._written(self.review.undo))
 
     def action_redo(self) -> None:
         """Do it again."""
-        self._went_back("done again", self.review.redo())
+        self._went_back("done again", self._written(self.review.redo))
 
-    def _went_back(self, what: str, changed: list[str]) -> None:
+    def _written(self, write: Callable[[], Any]) -> Any:
+        """What writing gave; None, and said, where the case file did not take it."""
+        try:
+            return write()
+        except CaseError as error:
+            reason = error.message.removeprefix(f"{self.review.case.path}: ")
+            self.say(f"NOT WRITTEN: {reason}; {error.hint}")
+            return None
+
+    def _went_back(self, what: str, changed: list[str] | None) -> None:
         if not changed:
-            self.say(f"nothing to be {what}")
+            if changed is not None:
+                self.say(f"nothing to be {what}")
             return
         first = self.review.copies(changed[0])
         place = next((i for i, item in enumerate(self.rows.items) if item in first), None)
