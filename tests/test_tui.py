@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -26,6 +26,7 @@ import tui_case
 from conftest import photo
 from dgsforensics import images
 from dgsforensics.case.store import Case
+from dgsforensics.errors import CaseError
 from dgsforensics.records import Action, Judgement, Verdict
 from dgsforensics.request import Request
 from dgsforensics.review.relations import Relation
@@ -1145,24 +1146,87 @@ def photo_pixels():
     return np.asarray(photo(480, 320))
 
 
-@pytest.mark.parametrize("keys", ["1", "A", "z", "t,x,enter"])
-def test_a_case_file_that_takes_nothing_more_says_so(case, keys):
-    """A full disk, say: the screen stays, and nothing is shown that is not in the log."""
-
-    async def steps(seat):
-        await seat.press("2")
-        with closing(sqlite3.connect(case, isolation_level=None)) as db:
-            db.execute(
-                "CREATE TRIGGER full BEFORE INSERT ON decision"
-                " BEGIN SELECT raise(ABORT, 'database or disk is full'); END"
-            )
-            before = seat.labels
-            await seat.press("home", *keys.split(","))
-            assert "NOT WRITTEN: " in seat.status and "disk is full" in seat.status
-            assert seat.labels == before
+@contextmanager
+def full(case):
+    """A case file that takes no decision, as on a full disk."""
+    with closing(sqlite3.connect(case, isolation_level=None)) as db:
+        db.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON decision"
+            " BEGIN SELECT raise(ABORT, 'database or disk is full'); END"
+        )
+        try:
+            yield
+        finally:
             db.execute("DROP TRIGGER full")
-        await seat.press("home", *keys.split(","))
-        assert "NOT WRITTEN" not in seat.status
+
+
+@pytest.mark.parametrize("key", ["1", "A", "z"])
+def test_a_case_file_that_takes_nothing_more_says_so(case, key):
+    async def steps(seat):
+        await seat.press("2", "home")
+        before, here = seat.labels, seat.current
+        with full(case):
+            # What is typed ahead was meant for the images that follow.
+            await seat.press(key, "3", "4", "down", "enter")
+            assert "NOT WRITTEN" in seat.text and "disk is full" in seat.text
+        assert seat.labels == before and seat.current == here
+        await seat.press("escape", key)
+        assert "NOT WRITTEN" not in seat.text
         assert len(log(case)) > 1
+
+    sit(case, steps)
+
+
+def test_a_note_that_is_not_written_stays_in_its_line(case):
+    async def steps(seat):
+        with full(case):
+            await seat.press("t", *"odd", "enter")
+            assert "NOT WRITTEN" in seat.text and "disk is full" in seat.text
+        await seat.press("enter")
+        assert [entry.note for entry in log(case)] == ["odd"]
+
+    sit(case, steps)
+
+
+def test_the_list_keeps_still_under_a_finger(tmp_path):
+    rows = [prediction(tmp_path, sample) for sample in SAMPLES]
+    path = tmp_path / "case.sqlite3"
+    with Case.open(path) as opened:
+        scan = opened.begin_scan(tui_case.SETTINGS)
+        scan.record(rows[3:5])
+
+        async def steps(seat):
+            await seat.until(lambda: len(seat.listed) == 2)
+            scan.record(rows[:1])  # the highest score: sorted in, for nobody has done anything
+            await seat.until(lambda: len(seat.listed) == 3)
+            first = Path(SAMPLES[0].name).name
+            assert seat.listed[0] == first
+            await seat.press("1", "plus")
+            listed, scale = seat.listed, seat.board.viewer.picture.scale
+            scan.record(rows[1:2])
+            await seat.until(lambda: len(seat.listed) == 4)
+            assert seat.listed == [*listed, Path(SAMPLES[1].name).name]
+            assert seat.current == listed[2] and seat.board.viewer.picture.scale == scale
+            await seat.press("full_stop")
+            assert seat.listed[:2] == [first, Path(SAMPLES[1].name).name]
+
+        sit(path, steps)
+
+
+def test_a_case_that_cannot_be_read_for_a_moment_stays_on_the_screen(case, monkeypatch):
+    async def steps(seat):
+        def fails(self):
+            raise CaseError("the disk reports an error")
+
+        before = seat.listed
+        with monkeypatch.context() as patch:
+            patch.setattr(Review, "grow", fails)
+            patch.setattr(Review, "load", fails)
+            await seat.says("the case cannot be read: the disk reports an error")
+            seat.app.post_message(seat.app.Scanned(""))
+            await seat.press("down")
+        assert seat.listed == before
+        await seat.press("1")
+        assert len(log(case)) == 1
 
     sit(case, steps)

@@ -14,7 +14,7 @@ from dgsforensics.cli.options import (
     interruptible,
     signature,
 )
-from dgsforensics.errors import UsageError
+from dgsforensics.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from dgsforensics.request import Request
@@ -119,7 +119,8 @@ def review(
     from dgsforensics.request import Request
     from dgsforensics.review.session import Review
 
-    scans = not plain and target is not None and target.exists() and not places.is_case(target)
+    meant = target is None or target.suffix == places.SUFFIX or places.is_case(target)
+    scans = not plain and target is not None and target.exists() and not meant
     if scans:
         assert target is not None
         path = places.default_path([target]) if case is None else case
@@ -181,7 +182,7 @@ def _show(
     # `images` has limits of its own; Pillow's would call a large TIFF or WebP damaged.
     PIL.Image.MAX_IMAGE_PIXELS = None
     keymap = keys.remapped(settings.table("review", "keys"))
-    ReviewApp(
+    app = ReviewApp(
         review,
         Choice(*chosen),
         renderer=choose(cast(Wish, graphics)),  # checked above
@@ -190,4 +191,7 @@ def _show(
         advance=advance,
         request=request,
         scans=scans,
-    ).run()
+    )
+    app.run()
+    if app.return_code:  # Textual has shown why
+        raise typer.Exit(ExitCode.ERROR)

@@ -20,6 +20,7 @@ from dgsforensics.tui.choice import Choice
 from dgsforensics.tui.dialogs import Help
 from dgsforensics.tui.graphics import BLOCKS, Renderer
 from dgsforensics.tui.heat import Heat
+from dgsforensics.tui.rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class ReviewApp(App[None]):
         self._theme_name = theme
         self._left = threading.Event()
         self._explaining = threading.Lock()
+        self._shown: Item | None = None
 
     def on_mount(self) -> None:
         """Put the board up and start what goes on behind it."""
@@ -116,15 +118,13 @@ class ReviewApp(App[None]):
 
     def _follow(self) -> None:
         try:
-            grown, changed = self.review.grow(), self.review.follow()
+            if grown := self.review.grow():
+                self.board.relations.forget()
+                self.board.take_in(grown)
+            if self.review.follow():
+                self.board.refresh_labels()
         except CaseError as error:  # perhaps for a moment only: it is tried again
             self.board.say(f"the case cannot be read: {error.message}")
-            return
-        if grown:
-            self.board.relations.forget()
-            self.board.refresh_items()
-        if changed:
-            self.board.refresh_labels()
 
     # Threads. They may outlive the screen, so they only ever post messages, and nobody waits for
     # them: a batch under way would keep the shell waiting for seconds.
@@ -150,7 +150,7 @@ class ReviewApp(App[None]):
 
     def _explain(self, item: Item, shown: Shown) -> None:
         def left() -> bool:
-            return self._left.is_set() or self.board.rows.current is not item
+            return self._left.is_set() or self._shown is not item
 
         def show(heat: Heat) -> None:
             self.post_message(self.Mapped(item, heat))
@@ -174,10 +174,18 @@ class ReviewApp(App[None]):
     def on_review_app_scanned(self, message: Scanned) -> None:
         """The scan is over: files that are gone leave the list."""
         self.board.status.say_scan("")
-        self.review.load()
+        said = message.complaint
+        try:
+            self.review.load()
+        except CaseError as error:
+            said = said or f"the case cannot be read: {error.message}"
         self.board.relations.forget()
-        self.board.refresh_items()
-        self.board.say(message.complaint or f"scanned: {wording.files(len(self.review.items))}")
+        self.board.take_in(self.review.items)
+        self.board.say(said or f"scanned: {wording.files(len(self.review.items))}; . sorts anew")
+
+    def on_rows_moved(self, message: Rows.Moved) -> None:
+        """Note which image is shown, for the threads."""
+        self._shown = message.item
 
     def on_review_app_mapped(self, message: Mapped) -> None:
         """Regions of the map."""

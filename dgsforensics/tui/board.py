@@ -13,13 +13,14 @@ from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from dgsforensics.errors import CaseError
+from dgsforensics.errors import CaseError, UsageError
 from dgsforensics.records import Judgement
+from dgsforensics.report import printable
 from dgsforensics.review import queries, wording
 from dgsforensics.review.relations import Relations
 from dgsforensics.review.session import Item, Review
 from dgsforensics.tui.choice import Choice
-from dgsforensics.tui.dialogs import Line, filter_line
+from dgsforensics.tui.dialogs import Line, Notice, filter_line
 from dgsforensics.tui.graphics import Renderer
 from dgsforensics.tui.keys import bindings
 from dgsforensics.tui.rows import Rows
@@ -29,6 +30,7 @@ from dgsforensics.tui.viewer import Viewer
 AHEAD = 6
 """Images decoded before they are asked for."""
 LAYOUTS = ("", "picture-only", "list-only")
+NOT_WRITTEN = "NOT WRITTEN"
 UNREAD = "this file could not be read, so there is nothing to label"
 
 
@@ -54,6 +56,7 @@ class Board(Screen[None]):
         self._summary = self._dropped = ""
         self._left_at: Item | None = None
         """The image that the cursor was on when the filter hid it."""
+        self._in_use = False
         self._size_of_group: Callable[[Item], int] = lambda item: 1
 
     def compose(self) -> ComposeResult:
@@ -80,9 +83,27 @@ class Board(Screen[None]):
         if current is not None and current not in found:  # read anew: the same file
             same = (item for item in found if item.path == current.path)
             current, self._left_at = next(same, None), current
-        self.rows.show(found, current)
+        self._show(found, current)
+
+    def take_in(self, grown: Sequence[Item]) -> None:
+        """List files that a scan has recorded, and no longer those that are gone.
+
+        They are sorted in until the reviewer has done something, and from then on put at the end:
+        nothing may move away under a finger.
+        """
+        if not self._in_use:
+            self.refresh_items()
+            return
+        test = queries.parse(self.review, self._choice.query)
+        listed, alive = set(self.rows.items), set(self.review.items)
+        kept = [item for item in self.rows.items if item in alive]
+        new = [item for item in grown if item not in listed and test(item)]
+        self._show(kept + (new if self._choice.only is None else []), self.rows.current)
+
+    def _show(self, items: Sequence[Item], current: Item | None) -> None:
+        self.rows.show(items, current)
         # Counted once: too slow for every step through 50,000.
-        self._size_of_group = self.relations.sizes(choice.relation, found)
+        self._size_of_group = self.relations.sizes(self._choice.relation, items)
         self.refresh_labels()
 
     def refresh_labels(self) -> None:
@@ -131,6 +152,7 @@ class Board(Screen[None]):
 
     def _label(self, items: Sequence[Item], judgement: str, remark: str = "") -> bool:
         """False when nothing was labelled."""
+        self._in_use = True
         if all(item.sha256 is None for item in items):
             self.say(UNREAD)
             return False
@@ -152,13 +174,15 @@ class Board(Screen[None]):
             self.say("" if item is None else UNREAD)
             return
 
-        def written(text: str | None) -> None:
-            if text is not None and self._written(lambda: self.review.note(item, text)) is not None:
-                self.refresh_labels()
+        def write(text: str) -> None:
+            try:
+                self.review.note(item, text)
+            except CaseError as error:  # the dialog stays, and the text with it
+                raise UsageError(f"{NOT_WRITTEN}: {self._reason(error)}") from error
+            self.refresh_labels()
 
-        self.app.push_screen(
-            Line(f"Note on {wording.name(item)}", self.review.note_of(item)), written
-        )
+        before = printable(self.review.note_of(item))
+        self.app.push_screen(Line(f"Note on {wording.name(item)}", before, check=write))
 
     def action_undo(self) -> None:
         """Take back the last step."""
@@ -173,9 +197,12 @@ class Board(Screen[None]):
         try:
             return write()
         except CaseError as error:
-            reason = error.message.removeprefix(f"{self.review.case.path}: ")
-            self.say(f"NOT WRITTEN: {reason}; {error.hint}")
+            # Keys typed ahead were meant for the images after this one.
+            self.app.push_screen(Notice(NOT_WRITTEN, self._reason(error), error.hint or ""))
             return None
+
+    def _reason(self, error: CaseError) -> str:
+        return error.message.removeprefix(f"{self.review.case.path}: ")
 
     def _went_back(self, what: str, changed: list[str] | None) -> None:
         if not changed:
@@ -207,6 +234,7 @@ class Board(Screen[None]):
 
     def _go(self, place: int, remark: str = "") -> None:
         """To a position; what was said of the image before is over."""
+        self._in_use = True
         self.say(remark)
         self.rows.move(place)
 
@@ -234,9 +262,9 @@ class Board(Screen[None]):
             filter_line(self._choice.query, lambda text: queries.parse(self.review, text)), chosen
         )
 
-    def action_verdict(self) -> None:
-        """List one verdict after the other, then all."""
-        self._choose(self._choice.next_verdict())
+    def action_choose(self, what: str) -> None:
+        """Another `Choice`: `next_verdict`, `next_order`, `reversed`."""
+        self._choose(getattr(self._choice, what)())
 
     def action_everything(self) -> None:
         """Leave the group; or else drop the filter, or take it up again."""
@@ -247,14 +275,6 @@ class Board(Screen[None]):
             self._choose(replace(self._choice, query=query))
             if self._dropped:
                 self.say("the filter is off; the same key takes it up again")
-
-    def action_sort(self) -> None:
-        """Sort by the next column."""
-        self._choose(self._choice.next_order())
-
-    def action_reverse(self) -> None:
-        """Sort the other way round."""
-        self._choose(replace(self._choice, reverse=not self._choice.reverse))
 
     def action_refresh_list(self) -> None:
         """Filter and sort again."""
@@ -280,35 +300,10 @@ class Board(Screen[None]):
 
     # What is shown
 
-    def action_zoom(self, steps: int) -> None:
-        """Closer or further."""
-        self.viewer.picture.zoom(steps)
-
-    def action_actual(self) -> None:
-        """One to one."""
-        self.viewer.picture.actual()
-
-    def action_fit(self) -> None:
-        """All of it."""
-        self.viewer.picture.fit()
-
-    def action_pan(self, dx: int, dy: int) -> None:
-        """Move over the picture by a quarter of the pane."""
-        size = self.viewer.picture.size
-        self.viewer.picture.pan(dx * max(1, size.width // 4), dy * max(1, size.height // 4))
-
-    def action_beside(self) -> None:
-        """Compare with the most similar image."""
-        if complaint := self.viewer.compare():
+    def action_viewer(self, what: str, amounts: tuple[int, ...] = ()) -> None:
+        """What the viewer can do: `zoom`, `pan`, `compare`, ..."""
+        if complaint := getattr(self.viewer, what)(*amounts):
             self.say(complaint)
-
-    def action_evidence(self) -> None:
-        """Evidence in full, or picture again."""
-        self.viewer.toggle_evidence()
-
-    def action_scroll_evidence(self, pages: int) -> None:
-        """Through the evidence."""
-        self.viewer.scroll_evidence(pages)
 
     def action_layout(self) -> None:
         """Picture and list, picture alone, list alone."""

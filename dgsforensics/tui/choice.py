@@ -50,6 +50,10 @@ class Choice:
         order = orders[(orders.index(self.order) + 1) % len(orders)]
         return replace(self, order=order, reverse=False)
 
+    def reversed(self) -> "Choice":
+        """Sorted the other way round."""
+        return replace(self, reverse=not self.reverse)
+
     def next_relation(self) -> "Choice":
         """The next meaning of a group."""
         relations = list(Relation)

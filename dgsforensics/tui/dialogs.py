@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from dgsforensics.errors import UsageError
+from dgsforensics.report import printable
 from dgsforensics.review.queries import NAMES
 from dgsforensics.tui.keys import SECTIONS, spelled
 
@@ -54,6 +55,25 @@ class Line(ModalScreen[str | None]):
             self.query_one("#complaint", Static).update(error.message)
             return
         self.dismiss(event.value)
+
+
+class Notice(ModalScreen[None]):
+    """Says what went wrong; keys typed ahead end here, only Esc leads back."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "close")]
+
+    def __init__(self, title: str, *lines: str) -> None:
+        super().__init__()
+        self._title = title
+        self._lines = lines
+
+    def compose(self) -> ComposeResult:
+        """Title and lines."""
+        with Vertical(classes="dialog"):
+            yield Static(self._title, classes="title", markup=False)
+            for line in filter(None, self._lines):
+                yield Static(printable(line), markup=False)
+            yield Static("Esc to go on", classes="dim")
 
 
 def filter_line(query: str, check: Callable[[str], object]) -> Line:

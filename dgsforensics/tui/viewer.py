@@ -51,9 +51,10 @@ class Viewer(Vertical, can_focus=False):
 
     def show(self, item: Item | None, ahead: Sequence[Item] = ()) -> None:
         """Show an image; those `ahead` are decoded meanwhile, the most likely next one first."""
-        self._item = item
         self._ahead = [other.path for other in ahead]
-        self._show_picture()
+        if item is not self._item or item is None:  # else zoom and map stay
+            self._item = item
+            self._show_picture()
         self.refresh_evidence()
 
     def refresh_evidence(self) -> None:
@@ -74,6 +75,23 @@ class Viewer(Vertical, can_focus=False):
         if item is self._item:
             self.has_heat = True
             self.picture.heat(heat)
+
+    def zoom(self, steps: int) -> None:
+        """Closer (positive) or further."""
+        self.picture.zoom(steps)
+
+    def actual(self) -> None:
+        """One pixel of the picture to one of the screen."""
+        self.picture.actual()
+
+    def fit(self) -> None:
+        """All of the picture."""
+        self.picture.fit()
+
+    def pan(self, dx: int, dy: int) -> None:
+        """Move over the picture by quarters of the pane."""
+        size = self.picture.size
+        self.picture.pan(dx * max(1, size.width // 4), dy * max(1, size.height // 4))
 
     def toggle_evidence(self) -> None:
         """The evidence in full height, or below the picture."""
