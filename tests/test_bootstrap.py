@@ -3,8 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dgsforensics.calibration import Thresholds
 from dgsforensics.evaluation import bootstrap
 from dgsforensics.evaluation.bootstrap import RESAMPLES, auroc_difference, estimates, resamples
+from dgsforensics.evaluation.metrics import Scored, figures
 
 
 def all_weights(labels: np.ndarray, groups: list) -> np.ndarray:
@@ -55,6 +57,23 @@ def test_the_interval_of_a_mean_is_that_of_its_standard_error() -> None:
     error = 1.96 * values.std() / 20
     assert found.low == pytest.approx(values.mean() - error, abs=0.2 * error)
     assert found.high == pytest.approx(values.mean() + error, abs=0.2 * error)
+
+
+def test_ece_has_no_interval_and_other_figures_have() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, 400)
+    right = 1 / (1 + np.exp(-logits))
+    scored = Scored(logits, right, (rng.uniform(size=400) < right).astype(int))
+    found = estimates(
+        lambda weights: figures(scored, {"": Thresholds(-1, 1, "")}, (0.05,), weights),
+        scored.labels,
+        list(range(400)),
+    )
+    ece = found.pop("ece")
+    assert (ece.low, ece.high) == (None, None)
+    assert ece.value > 0
+    assert len(found) == 8
+    assert all(one.low <= one.value <= one.high for one in found.values())
 
 
 def test_copies_make_nothing_surer() -> None:

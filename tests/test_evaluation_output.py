@@ -19,6 +19,7 @@ from dgsforensics.evaluation.output import (
 )
 
 HALF = Estimate(0.5, 0.25, 0.751)
+BARE = Estimate(0.0625, None, None)
 NASTY = '=<b>"&\x1b[31m\udce9\n'
 
 
@@ -28,7 +29,7 @@ def evaluation(detectors: int = 2, name: str = "sdxl", unread: int = 1) -> Evalu
     verdicts = ("acc", "r_acc", "f_acc", "inconclusive")
     full = dict.fromkeys(
         ("acc", "r_acc", "f_acc", "ap", "auroc", "tpr_at_0.001", "ece", "brier"), HALF
-    )
+    ) | {"ece": BARE}
     full |= {"inconclusive": HALF} | {f"{verdict}_at_0.001": HALF for verdict in verdicts}
     lacking = full | {"auroc": None, "tpr_at_0.001": None}
     rows = [
@@ -86,6 +87,7 @@ def test_json_holds_everything(name: str) -> None:
     expected = json.loads(json.dumps(asdict(found)))
     assert document == {"schema": output.SCHEMA} | expected
     assert document["rows"][1]["figures"]["auroc"] is None
+    assert document["rows"][0]["figures"]["ece"] == {"value": 0.0625, "low": None, "high": None}
 
 
 def test_json_of_nothing_unread() -> None:
@@ -103,6 +105,7 @@ def test_csv_has_a_line_for_each_row() -> None:
             row.slice,
         )
         assert float(line["acc_high"]) == 0.751
+        assert (line["ece"], line["ece_low"], line["ece_high"]) == ("0.0625", "", "")
     lacking = table[1]
     assert lacking["auroc"] == lacking["auroc_low"] == lacking["auroc_high"] == ""
     assert (table[0]["model_sha256"], table[-1]["model_sha256"]) == ("0" * 64, "1" * 64)
@@ -131,6 +134,8 @@ def test_the_table_for_people() -> None:
     assert text.count("* against the real images of its own sources") == 12
     assert text.count("sdxl*") == 12  # against its own sources
     assert "0.25-0.75" in text
+    assert "0.062" in text
+    assert "None" not in text
     assert "TPR 0.1%" in text
     assert "-0.200 to +0.100" in text
     assert "\N{EN DASH}" in text
@@ -146,6 +151,11 @@ def test_the_table_is_safe_for_a_terminal_and_fits_it() -> None:
             evaluation(), rows=tuple(replace(row, slice="[bold]x") for row in evaluation().rows)
         )
     )
+
+
+def test_a_figure_without_an_interval_shows_none() -> None:
+    assert (output.number(BARE), output.interval(BARE)) == ("0.062", "")
+    assert output.interval(HALF) == "0.25-0.75"
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,13 @@ def test_everything_that_has_to_be_stated_is_there() -> None:
         assert fact in text, fact
 
 
+def test_ece_is_shown_without_an_interval() -> None:
+    text = page.render(evaluation())
+    assert "<td>0.062</td>" in text
+    assert "<td>0.500<small>0.25-0.75</small></td>" in text
+    assert "None" not in text
+
+
 def test_of_one_class_there_are_bars_without_length() -> None:
     rows = tuple(replace(row, figures=dict.fromkeys(row.figures)) for row in evaluation(1).rows)
     found = replace(evaluation(1), rows=rows, curves=(), differences=(), unread=())

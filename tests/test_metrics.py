@@ -166,6 +166,22 @@ def test_calibration_error_by_hand() -> None:
     ]
 
 
+@pytest.mark.parametrize(("real", "generated"), [(200, 200), (40, 2000)])
+def test_by_chance_the_calibration_error_is_as_docs_say(real: int, generated: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [real, generated])
+    found = []
+    for _ in range(200):
+        # Evenly spread over both classes together, and right where they are equally common.
+        right = rng.uniform(size=(30 * len(labels)))
+        is_fake = rng.uniform(size=len(right)) < right
+        drawn = np.concatenate([right[~is_fake][:real], right[is_fake][:generated]])
+        one = Scored(drawn, drawn, labels)
+        found.append(metrics.figures(one, {}, (), np.ones((1, len(labels))))["ece"][0])
+    n = 4 / (1 / real + 1 / generated)
+    assert np.mean(found) == pytest.approx(1.2 / np.sqrt(n), rel=0.08)
+
+
 def test_the_ends_of_the_probability_have_bins() -> None:
     ends = Scored(np.array([0.0, 1.0]), np.array([0.0, 1.0]), np.array([0, 1]))
     assert metrics.figures(ends, CUTS, (), np.ones((1, 2)))["ece"][0] == 0

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -103,6 +104,9 @@ def test_each_set_has_a_file_of_its_own(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     first = scores.default_path(Path("Set one"))
     assert first == scores.default_path(tmp_path / "Set one")
-    assert first.name.startswith("set-one-")
+    digest = hashlib.sha256(bytes(tmp_path / "Set one")).hexdigest()[:12]
+    assert first.name == f"set-one-{digest}.jsonl"
+    root = hashlib.sha256(b"/").hexdigest()[:12]
+    assert scores.default_path(Path("/")).name == f"data-{root}.jsonl"
     assert first != scores.default_path(tmp_path / "x" / "Set one")
     assert scores.default_path(Path(os.fsdecode(b"/\xe9"))).suffix == ".jsonl"

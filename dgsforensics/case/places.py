@@ -36,9 +36,16 @@ def default_path(paths: Sequence[Path]) -> Path:
         raise UsageError(
             "the paths are on different drives", "scan each drive by itself, or name a case file"
         ) from error
-    slug = re.sub(r"\W+", "-", os.path.basename(root).lower()).strip("-")[:40] or "case"
-    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
-    return folder() / f"{slug}-{digest}{SUFFIX}"
+    return folder() / f"{named_after(root, 'case')}{SUFFIX}"
+
+
+def named_after(place: str, otherwise: str) -> str:
+    """A file name without suffix for what belongs to an absolute path, no other path's.
+
+    It begins with the last part of the path, or with `otherwise` where that has no letters.
+    """
+    slug = re.sub(r"\W+", "-", os.path.basename(place).lower()).strip("-")[:40] or otherwise
+    return f"{slug}-{hashlib.sha256(os.fsencode(place)).hexdigest()[:12]}"
 
 
 def known() -> list[Path]:

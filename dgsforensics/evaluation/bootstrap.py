@@ -16,17 +16,19 @@ from dgsforensics.evaluation.metrics import Floats, auroc, curve
 
 RESAMPLES = 1000
 SEED = 0
+WITHOUT_INTERVAL = frozenset({"ece"})
+"""Chance raises it, and resampling raises it once more: percentiles would often miss the value."""
 _CELLS = 1 << 20
 """Weights held at a time: resamples times images."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its 95 % interval."""
+    """A figure with its 95 % interval; both ends are None where it has none."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 def estimates(
@@ -36,13 +38,16 @@ def estimates(
 ) -> dict[str, Estimate]:
     """The figures that `compute` has for weights (B, N), each (B,), with intervals.
 
+    Those of `WITHOUT_INTERVAL` come without one.
     `labels` (N,) are 0 and 1, `groups` (N,) name what is drawn together within a class.
     """
     values = compute(np.ones((1, len(labels))))
     parts = [compute(weights) for weights in resamples(labels, groups)]
     found = {}
     for name, value in values.items():
-        low, high = _interval(np.concatenate([part[name] for part in parts]))
+        low, high = None, None
+        if name not in WITHOUT_INTERVAL:
+            low, high = _interval(np.concatenate([part[name] for part in parts]))
         found[name] = Estimate(float(value[0]), low, high)
     return found
 

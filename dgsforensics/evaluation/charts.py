@@ -118,6 +118,7 @@ def _bar(bar: Bar, left: int, y: int, length: int) -> str:
             f'<text x="{left + 6}" y="{y + 13}">\N{EN DASH}</text></g>'
         )
     value, low, high = bar.value.value, bar.value.low, bar.value.high
+    assert low is not None and high is not None  # what bars show has an interval
     words = f"{value:.3f} ({low:.2f} to {high:.2f})"
     start, end = left + length * low, left + length * high
     return (

@@ -192,7 +192,9 @@ def number(estimate: Estimate | None) -> str:
 
 def interval(estimate: Estimate | None) -> str:
     """Both ends with two decimals, or nothing."""
-    return "" if estimate is None else f"{estimate.low:.2f}-{estimate.high:.2f}"
+    if estimate is None or estimate.low is None:
+        return ""
+    return f"{estimate.low:.2f}-{estimate.high:.2f}"
 
 
 def tables(found: Evaluation) -> list[Table]:

@@ -212,15 +212,17 @@ def _legend_of_figures(found: Evaluation) -> str:
         "average precision. TPR at a rate: share of generated images found when that share of "
         "these real images is flagged; Acc, r_acc, f_acc and inconclusive at a rate: at the "
         "detector's calibrated threshold for it. ECE: expected calibration error over "
-        f"{found.bins} bins of equal width; in it, in the Brier score and in the reliability "
-        "diagram both classes weigh alike, for the probability holds at equal priors. "
+        f"{found.bins} bins of equal width, above 0 by chance even for right probabilities, and "
+        "so without an interval; in it, in the Brier score and in the reliability diagram both "
+        "classes weigh alike, for the probability holds at equal priors. "
         f"{NOTHING}: needs a class that is missing. *: against the real images of the generator's "
         "own sources; other generators against all real images.</p>"
     )
 
 
 def _estimate(estimate: Estimate | None) -> str:
-    return number(estimate) + (f"<small>{interval(estimate)}</small>" if estimate else "")
+    ends = interval(estimate)
+    return number(estimate) + (f"<small>{ends}</small>" if ends else "")
 
 
 def _figure(caption: str, drawing: str) -> str:

@@ -5,11 +5,9 @@ lies. Lines are added as scores come; one that was cut off by a crash is dropped
 opened again. One evaluation at a time writes to a file.
 """
 
-import hashlib
 import json
 import math
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -18,6 +16,7 @@ from typing import Any, BinaryIO
 
 import platformdirs
 
+from dgsforensics.case.places import named_after
 from dgsforensics.errors import UsageError
 from dgsforensics.records import FileFacts, Known, Prediction
 
@@ -32,10 +31,8 @@ Key = tuple[str, str, str, str]
 
 def default_path(data: Path) -> Path:
     """Where the scores of a set are kept that nobody named a file for."""
-    place = os.path.abspath(data)
-    slug = re.sub(r"\W+", "-", os.path.basename(place).lower()).strip("-")[:40] or "data"
-    digest = hashlib.sha256(os.fsencode(place)).hexdigest()[:12]
-    return platformdirs.user_cache_path("dgsforensics") / "scores" / f"{slug}-{digest}.jsonl"
+    name = named_after(os.path.abspath(data), "data")
+    return platformdirs.user_cache_path("dgsforensics") / "scores" / f"{name}.jsonl"
 
 
 class Scores:
