@@ -31,6 +31,14 @@ def digest(path: Path) -> str:
         raise UnreadableError(reason_of(error)) from error
 
 
+def holds(path: Path, sha256: str) -> bool:
+    """Whether a regular file, no link, with this content lies there."""
+    try:
+        return digest(path) == sha256
+    except UnreadableError:
+        return False
+
+
 def link_below(base: Path, path: Path) -> Path | None:
     """The first part of `path` below `base` that is a symbolic link; `path` must lie below it."""
     place = base
@@ -41,11 +49,28 @@ def link_below(base: Path, path: Path) -> Path | None:
     return None
 
 
+def same_place(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one name, by linked folders; two hard links are two names."""
+    try:
+        return one.name == other.name and os.path.samefile(one.parent, other.parent)
+    except OSError:  # a folder that is not there has no name in common with another
+        return False
+
+
+def drop_empty(taken: Path, waiting: Path) -> None:
+    """Delete an empty file that only took its name, while what was to come there is `waiting`."""
+    if os.path.lexists(waiting) and os.path.lexists(taken):
+        status = os.lstat(taken)
+        if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+            os.unlink(taken)
+
+
 def move(source: Path, target: Path, part: Path, sha256: str) -> None:
     """Give a file another name; to another file system it is copied, checked and then deleted.
 
     Raises OSError, and `UnreadableError` when the content is not `sha256`, with the source as it
-    was.
+    was. When another program takes the source away meanwhile, the file is at its target all the
+    same, and stays there; so it does when the source is something else by then.
     """
     try:
         _rename(source, target)
@@ -58,10 +83,13 @@ def move(source: Path, target: Path, part: Path, sha256: str) -> None:
     # what it leaves is both files, never none.
     try:
         if digest(source) != sha256:
-            raise UnreadableError("it changed while it was copied")
+            raise UnreadableError(f"it changed while it was copied; as it was it lies at {target}")
         source.unlink()
     except (OSError, UnreadableError):
-        target.unlink()
+        if _is_gone(source):
+            return
+        if holds(source, sha256) and not same_place(source, target):
+            target.unlink()
         raise
 
 
@@ -98,7 +126,7 @@ def _finish(part: Path, target: Path, rename: Callable[[Path, Path], None]) -> N
     try:
         rename(part, target)
     except OSError:
-        part.unlink()
+        part.unlink(missing_ok=True)
         raise
     if _FOLDERS_SYNC:
         folder = os.open(target.parent, os.O_RDONLY)
@@ -122,7 +150,10 @@ def _rename(source: Path, target: Path) -> None:
     try:
         os.unlink(source)
     except OSError:
-        os.unlink(target)
+        if _is_gone(source):  # by another hand: the target is the only name that is left
+            return
+        if os.path.samestat(os.lstat(source), os.lstat(target)) and not same_place(source, target):
+            os.unlink(target)
         raise
 
 
@@ -131,9 +162,20 @@ def _rename_onto_own(source: Path, target: Path) -> None:
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
     try:
         os.replace(source, target)
-    except OSError:
-        os.unlink(target)
+    except BaseException:
+        drop_empty(target, source)
         raise
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether nothing lies there; what is out of reach is not gone."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _opened(path: Path) -> BufferedReader:

@@ -4,8 +4,9 @@
 """
 
 import logging
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -67,7 +68,13 @@ class Job:
                 "device": info.device,
                 "batch": info.batch,
                 "limits": asdict(self.request.limits),
+                # As asked for, so that another scan of the same can ask alike.
+                "detector": self.request.model,
+                "fpr": self.request.fpr,
+                "probability": self.request.threshold,
+                # Which files of the case would have been found: see `case.coverage`.
                 "exclude": self.request.exclude,
+                "folders": _folders(self.request.paths),
                 # What a stored logit means, for those who read the case without the detector.
                 "temperature": calibration.temperature,
                 "intercept": calibration.intercept,
@@ -101,9 +108,15 @@ def prepare(request: Request) -> Job | None:
         fpr=request.fpr, probability=request.threshold
     )
     case = request.case
-    if case is None and request.use_cache:
+    # What is not there, a mistyped name, makes no case.
+    if case is None and request.use_cache and any(isinstance(file, Path) for file in found):
         case = places.default_path(paths)
     return Job(request, found, detector, _run_info(request, detector, case), case)
+
+
+def _folders(paths: Sequence[Path]) -> list[str]:
+    """The absolute paths of the folders among these; a file covers none."""
+    return [os.path.abspath(path) for path in paths if path != Path("-") and os.path.isdir(path)]
 
 
 def _run_info(request: Request, detector: Detector, case: Path | None) -> report.RunInfo:

@@ -50,6 +50,10 @@ def load(known: dict[str, dict[str, str]]) -> dict[str, dict[str, Any]]:
             for key, value in values.items():
                 if (command, key) in OF_THE_USER and file == user_file():
                     continue
+                if (command, key) in OF_THE_USER:
+                    raise UsageError(
+                        f"{file}: [{command}.{key}] is not taken from here", f"use {user_file()}"
+                    )
                 if key not in known[command]:
                     raise UsageError(f"{file}: {command} has no option {key!r} for a settings file")
                 merged[command][known[command][key]] = value

@@ -14,6 +14,7 @@ from sklearn.metrics import cohen_kappa_score
 from dgsforensics.case.store import Case
 from dgsforensics.records import Judgement
 from dgsforensics.review.agreement import Agreement, with_others
+from dgsforensics.review.history import History
 from dgsforensics.review.session import Review
 from made_review import failed, scan, scored
 
@@ -95,6 +96,60 @@ def test_a_blind_reviewer_is_compared_over_the_own_labels(case: Case) -> None:
     assert [(pair.both, pair.same) for pair in with_others(ann)] == [(2, 1)]
 
 
+def test_a_blind_reviewer_is_compared_by_what_was_said_before_knowing(case: Case) -> None:
+    bob = say(case, "bob", [AI, REAL, UNSURE])
+    ann = Review(case, "ann", blind=True)
+    ann.label(ann.items[:2], REAL)
+    ann.label([ann.items[3]], AI)
+    ann.label([ann.items[3]], UNFIT)  # bob has said nothing yet
+    bob.label(bob.items[3:4], UNFIT)
+    ann.follow()
+    before = with_others(ann)
+    assert [(pair.both, pair.same) for pair in before] == [(3, 2)]
+    ann.label(ann.items[:1], AI)  # now that bob's shows
+    ann.note(ann.items[1], "hm")
+    bob.label(bob.items[1:2], AI)
+    ann.follow()
+    assert with_others(ann) == before == with_others(Review(case, "ann", blind=True))
+    ann.undo()
+    assert with_others(ann) == before
+    ann.label(ann.items[:1], None)
+    assert [(pair.both, pair.same) for pair in with_others(ann)] == [(2, 2)]
+    ann.label(ann.items[:1], AI)
+    assert with_others(ann) == before
+    assert [(pair.both, pair.same) for pair in with_others(Review(case, "ann"))] == [(3, 2)]
+
+
+def test_files_that_come_and_go_and_change(case: Case) -> None:
+    say(case, "bob", [AI, AI, REAL])
+    ann = say(case, "ann", [AI, REAL, REAL])
+    running = scan(case, [scored("0.jpg", "other"), scored("x.jpg", "1.jpg")], finish=False)
+    ann.grow()
+    assert with_others(ann) == [Agreement("bob", 2, 1, 0.0)]
+    running.record([scored("0.jpg", cached=True)])
+    ann.grow()
+    assert [(pair.both, pair.same) for pair in with_others(ann)] == [(3, 2)]
+    running.finish()
+    ann.load()  # the copy of 1.jpg and 0.jpg are left
+    assert [(pair.both, pair.same) for pair in with_others(ann)] == [(2, 1)]
+    scan(case, [])
+    ann.load()
+    assert with_others(ann) == []
+
+
+def test_one_label_is_no_pass_over_all(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    say(case, "bob", [AI] * 6)
+    ann = say(case, "ann", [AI] * 6)
+    asked = []
+    pairs = History._pairs
+    monkeypatch.setattr(
+        History, "_pairs", lambda seen, sha256: asked.append(sha256) or pairs(seen, sha256)
+    )
+    ann.label(ann.items[:1], REAL)
+    assert [(pair.both, pair.same) for pair in with_others(ann)] == [(6, 5)]
+    assert asked == [ann.items[0].sha256]
+
+
 LABELS = st.sampled_from([AI, REAL, UNSURE, UNFIT])
 
 
@@ -106,6 +161,7 @@ LABELS = st.sampled_from([AI, REAL, UNSURE, UNFIT])
 def test_kappa_is_cohens(pairs: list[tuple[Judgement, Judgement]]) -> None:
     with tempfile.TemporaryDirectory() as folder, Case.open(Path(folder) / "case") as case:
         scan(case, [scored(f"{n}.jpg") for n in range(len(pairs))])
+        say(case, "bob", [mine for mine, _ in pairs])  # changed below
         say(case, "bob", [theirs for _, theirs in pairs])
         ann = say(case, "ann", [mine for mine, _ in pairs])
         [found] = with_others(ann)

@@ -21,6 +21,7 @@ LAYERS = {
     "records": 0,
     "review": 0,
     "calibration": 1,
+    "case.coverage": 1,
     "case.places": 1,
     "case.schema": 1,
     "config": 1,
@@ -44,23 +45,24 @@ LAYERS = {
     "request": 2,
     "placing": 2,
     "backbone": 3,
+    "case.store": 3,
     "datasets": 3,
     "evaluation.tiers": 3,
     "model": 3,
     "provenance.claims": 3,
-    "case.store": 4,
+    "case.decisions": 4,
     "checkpoint": 4,
     "evaluation.scores": 4,
     "evaluation.slices": 4,
     "report": 4,
     "text": 4,
-    "case.decisions": 5,
     "case.ledger": 5,
     "catalogue": 5,
     "detector": 5,
     "evaluation.metrics": 5,
     "progress": 5,
     "reference": 5,
+    "review.history": 5,
     "review.sidecar": 5,
     "evaluation.bootstrap": 6,
     "explain": 6,
@@ -384,7 +386,8 @@ def test_light_modules_do_not_lead_to_torch(name: str) -> None:
 
 def test_the_case_file_and_the_report_know_records_and_errors_only() -> None:
     store, schema = source("case.store"), source("case.schema")
-    assert ours(store, "case.store") <= {"errors", "records", "case.schema"}
+    assert ours(store, "case.store") <= {"errors", "records", "case.coverage", "case.schema"}
+    assert ours(source("case.coverage"), "case.coverage") <= {"records"}
     assert ours(schema, "case.schema") <= {"errors", "records"}
     assert ours(source("report"), "report") <= {"errors", "records"}
 

@@ -1,6 +1,7 @@
 """`dgsf label`, `export`, `apply` and `case`, from the command line to the files; also killed."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -16,7 +17,7 @@ import pytest
 
 import made_case
 from dgsforensics import cli
-from dgsforensics.case import places
+from dgsforensics.case import ledger, places
 from dgsforensics.case.decisions import Log
 from dgsforensics.case.store import Case
 from dgsforensics.records import Judgement
@@ -85,7 +86,7 @@ def test_labelling_by_list_with_a_note_and_taking_it_away(dgsf, case, files, tmp
     assert code == 0 and "2 images labelled real by Bob" in err
     (tmp_path / "list").write_text("photos/a.png\n")
     code, _, err = dgsf("label", case, "--files-from", "list", "--as", "none", "--reviewer", "Bob")
-    assert code == 0 and "1 images not labelled any more by Bob" in err
+    assert code == 0 and "1 image not labelled any more by Bob" in err
     assert standing(case)[-1] == ("a.png", None, "Bob", "seen it")
     code, _, err = dgsf("label", case, "photos/sub", "--as", "real", "--reviewer", "Bob")
     assert code == 0 and "3 images labelled real by Bob, 1 of them before" in err
@@ -94,7 +95,7 @@ def test_labelling_by_list_with_a_note_and_taking_it_away(dgsf, case, files, tmp
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["photos/a.png"], "--as takes ai, real, unsure, unfit or none, got ''"),
+        (["photos/a.png"], "--as is missing"),
         (["photos/a.png", "--as", "fake"], "got 'fake'"),
         (["--as", "ai"], "nothing to label"),
         (["photos", "--as", "ai"], "nothing to label"),
@@ -264,6 +265,68 @@ def test_a_settings_file_does_not_move_files(dgsf, case, tmp_path):
     assert code == 2 and "no option 'move'" in err
 
 
+def test_one_apply_at_a_time(dgsf, case, files, tmp_path):
+    dgsf("label", case, "photos", "--as", "ai")
+    dgsf("apply", case, "--copy", "out")
+    before = tree(tmp_path)
+    with Case.open(case) as opened, ledger.alone(opened):
+        # As a run that was stopped leaves it: that is no leftover.
+        row = ledger.operations(opened, ledger.State.DONE)[-1]
+        ledger.mark(opened, row, ledger.State.PLANNED)
+        for what in (["--move", "away"], ["--undo"]):
+            code, out, err = dgsf("apply", case, *what)
+            assert (code, out) == (2, "") and "another dgsf apply is at work" in err
+            assert "fg" in err
+        assert [one.id for one in ledger.operations(opened, ledger.State.PLANNED)] == [row.id]
+        assert dgsf("apply", case, "--move", "away", "--dry-run")[0] == 0
+        assert tree(tmp_path) == before
+    assert dgsf("apply", case, "--undo")[0] == 0
+    assert tree(tmp_path).keys() == {f"photos/{name}" for name in files}
+
+
+def test_a_lock_that_cannot_be_had(dgsf, case):
+    dgsf("label", case, "photos", "--as", "ai")
+    case.with_name(case.name + ".lock").mkdir()
+    code, out, err = dgsf("apply", case, "--copy", "out")
+    assert (code, out) == (2, "") and ".lock" in err
+
+
+def test_sidecars_whose_label_does_not_stand_are_listed(dgsf, case, files):
+    dgsf("label", case, "photos/a.png", "photos/sub/b.png", "photos/sub/c.png", "--as", "ai")
+    dgsf("apply", case, "--tag", "photos")
+    dgsf("label", case, "photos/sub/b.png", "--as", "real")
+    dgsf("label", case, "photos/sub/c.png", "--as", "none")
+    for dry in (["--dry-run"], []):
+        code, _, err = dgsf("apply", case, "--tag", "photos", *dry)
+        assert code == 0 and "a.png.xmp says" not in err
+        for name in ("b", "c"):
+            assert f"{name}.png.xmp says ai, which does not stand any more" in " ".join(err.split())
+    code, out, err = dgsf("apply", case, "--tag", "photos", "--as", "real")
+    assert code == 0 and "b.png.xmp" in out and "b.png.xmp says" not in err
+    dgsf("label", case, "photos/a.png", "--as", "real", "--reviewer", "Bob")
+    _, _, err = dgsf("apply", case, "--tag", "photos", "--as", "unfit")
+    assert "a.png.xmp says" in err and "b.png.xmp says" not in err
+    _, _, err = dgsf("apply", case, "--tag", "photos", "--as", "unfit", "--reviewer", "Ann")
+    assert "a.png.xmp says" not in err and "c.png.xmp says" not in err
+
+
+def test_a_folder_that_cannot_be_removed_is_said(dgsf, case, tmp_path, monkeypatch):
+    dgsf("label", case, "photos/a.png", "--as", "ai")
+    dgsf("apply", case, "--copy", "out")
+
+    def refusing(path, **named):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rmdir", refusing)
+        code, _, err = dgsf("apply", case, "--undo")
+        assert code == 2 and "the folder stays: permission denied" in " ".join(err.split())
+        assert dgsf("apply", case, "--undo")[0] == 2
+    code, _, err = dgsf("apply", case, "--undo")
+    assert code == 0 and "nothing to take back" in err
+    assert not (tmp_path / "out").exists()
+
+
 # Killed
 
 DYING = """
@@ -409,12 +472,12 @@ def test_log_shows_the_decisions_in_order(dgsf, case, files):
     cells = [re.split(r"\s{2,}", line) for line in out.splitlines()]
     digest = made_case.sha256(files["a.png"].read_bytes())[:12]
     assert cells[0][0] == "entry"
-    assert cells[1][2:] == ["Ann", "label", "ai", digest, str(files["a.png"]), "(a\\x1b[31mb)"]
+    assert cells[1][2:] == ["Ann", "label", "ai", digest, str(files["a.png"]), "(a [31mb)"]
     assert cells[2][2:5] == ["Bob", "label", "-"]
     document = json.loads(dgsf("case", "log", "--json")[1])
     assert [d["judgement"] for d in document["decisions"]] == ["ai", None]
     assert document["decisions"][0]["shown"]["verdict"] == "not_flagged"
-    assert document["decisions"][0]["note"] == "a\x1b[31mb"
+    assert document["decisions"][0]["note"] == "a [31mb"
 
 
 def test_a_vanished_reader_is_no_defect(dgsf, case, monkeypatch):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from dgsforensics.case import schema
 from dgsforensics.case.decisions import ORIGIN, Entry, Log, standing
 from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError
@@ -85,6 +86,16 @@ def test_one_entry_that_cannot_be_written_leaves_none(case: Case) -> None:
     assert Log(case).after() == []
 
 
+def test_a_step_built_upon_an_older_log_is_not_written(case: Case) -> None:
+    log = Log(case)
+    assert log.append("ann", Action.LABEL, [entry("a")], after=1) == []
+    [first] = log.append("ann", Action.LABEL, [entry("a")], after=0)
+    log.append("bob", Action.LABEL, [entry("b")])
+    assert log.append("ann", Action.LABEL, [entry("c")], after=first.id) == []
+    assert [d.reviewer for d in log.after()] == ["ann", "bob"]
+    assert [d.id for d in log.append("ann", Action.LABEL, [entry("c")], after=2)] == [3]
+
+
 def unlocked(case_path: Path) -> sqlite3.Connection:
     """A connection for somebody who means to change the log."""
     db = sqlite3.connect(case_path, isolation_level=None)
@@ -103,6 +114,12 @@ def unlocked(case_path: Path) -> sqlite3.Connection:
         ("UPDATE decision SET probability = 0.3 WHERE id = 2", "entry 2 .* changed"),
         ("UPDATE decision SET hash = hex(zeroblob(32)) WHERE id = 2", "entry 2 .* changed"),
         ("UPDATE decision SET reviewer = 'eve', hash = hash WHERE id = 2", "entry 2 .* changed"),
+        # Bytes that spell a text and a text that spells bytes hash the same.
+        ("UPDATE decision SET path = lower(hex(path)) WHERE id = 2", "entry 2 .* changed"),
+        ("UPDATE decision SET note = x'cafe' WHERE id = 3", "entry 3 .* changed"),
+        ("UPDATE decision SET sha256 = x'" + "c" * 64 + "' WHERE id = 3", "entry 3 .* changed"),
+        ("UPDATE decision SET model = x'cafe' WHERE id = 3", "entry 3 .* changed"),
+        ("UPDATE decision SET logit = NULL WHERE id = 3", "entry 3 .* changed"),
         ("DELETE FROM decision WHERE id = 1", "entry 1 .* missing"),
         ("DELETE FROM decision WHERE id = 2", "entry 2 .* missing"),
         ("UPDATE decision SET id = 9 WHERE id = 3", "entry 3 .* missing"),
@@ -110,7 +127,10 @@ def unlocked(case_path: Path) -> sqlite3.Connection:
 )
 def test_what_was_changed_shows(case_path: Path, change: str, expected: str) -> None:
     with Case.open(case_path) as case:
-        Log(case).append("ann", Action.LABEL, [entry("a"), entry("b"), entry("c")])
+        spelled = dataclasses.replace(SHOWN, model="cafe")
+        last = dataclasses.replace(entry("c", note="cafe"), shown=spelled)
+        Log(case).append("ann", Action.LABEL, [entry("a"), entry("b"), last])
+        Log(case).verify()
     with closing(unlocked(case_path)) as db:
         db.execute(change)
     with Case.open(case_path) as case, pytest.raises(CaseError, match=expected):
@@ -180,3 +200,31 @@ with Case.open(Path(sys.argv[1])) as case:
     with Case.open(case_path) as case:
         assert [d.judgement for d in Log(case).after()] == [Judgement.AI]
         assert Log(case).verify().entries == 1
+
+
+def test_a_case_that_may_only_be_read_is_verified_as_it_is(
+    case_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Case.open(case_path) as case:
+        [written] = Log(case).append("ann", Action.LABEL, [entry("a")])
+    before = case_path.read_bytes()
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
+    with Case.open(case_path) as case:
+        assert Log(case).verify(written.hash).entries == 1
+        assert Log(case).after() == [written]
+        with pytest.raises(CaseError, match="cannot be written"):
+            Log(case).append("ann", Action.LABEL, [entry("b")])
+    assert case_path.read_bytes() == before
+    assert [path.name for path in case_path.parent.iterdir()] == [case_path.name]
+
+
+def test_an_older_case_that_may_only_be_read_says_what_to_do(
+    case_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        with closing(schema.connect(case_path)):
+            pass
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
+    with pytest.raises(CaseError, match="of an older version"), Case.open(case_path):
+        pass

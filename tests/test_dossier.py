@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dgsforensics.case.decisions import Log
+from dgsforensics.case.decisions import Entry, Log
 from dgsforensics.case.store import Case
-from dgsforensics.records import Evidence, FileFacts, Judgement, Mark, Status
+from dgsforensics.records import Action, Evidence, FileFacts, Judgement, Mark, Status
 from dgsforensics.review.dossier import Line, describe
 from dgsforensics.review.session import Item, Review
 from made_review import MODEL, SETTINGS, failed, scan, scored, sha
@@ -199,7 +199,10 @@ def test_nothing_reaches_the_terminal_that_it_would_act_on(case: Case) -> None:
     for name in (f"bob{ESCAPE}", "ann"):
         review = Review(case, name)
         review.label(review.items, Judgement.AI)
-        review.note(review.items[0], f"note{ESCAPE}")
+        # `Review.note` blanks what it is given; the log may hold anything.
+        said_so = Entry(hostile, facts.sha256, Judgement.AI, f"note{ESCAPE}", None)
+        Log(case).append(review.reviewer, Action.NOTE, [said_so])
+        review.follow()
     for item in review.items:
         for title, lines in said(review, item, (review.items[0], 3)).items():
             for name, value in lines:

@@ -404,6 +404,191 @@ def test_no_content_is_ever_lost_and_undoing_all_gives_the_tree_back(
     assert tree(tmp_path) == before
 
 
+# What others do meanwhile, and what was cut off
+
+
+@pytest.mark.parametrize("disk", ["rename", "other_disk"])
+def test_a_source_that_another_program_takes_away_is_moved_all_the_same(
+    disk: str,
+    case: Case,
+    files: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    if disk == "other_disk":
+        request.getfixturevalue(disk)
+    before, unlink = tree(tmp_path), os.unlink
+
+    def late(path: Path) -> None:
+        if Path(path).is_relative_to(tmp_path / "photos"):
+            unlink(path)
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", late)
+    assert refusals(run(case, Kind.MOVE, tmp_path / "out")) == [None] * 2
+    monkeypatch.setattr(os, "unlink", unlink)
+    assert set(before.values()) <= set(tree(tmp_path).values())
+    assert refusals(list(filing.undo(case, dry=False))) == [None] * 2
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("what", ["gone", "edited"])
+def test_a_source_that_changes_while_the_copy_is_checked(
+    what: str,
+    case: Case,
+    files: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    other_disk: None,
+) -> None:
+    source, target = files["a.png"], tmp_path / "out/ai/a.png"
+    content, digest = source.read_bytes(), placing.digest
+
+    def late(path: Path) -> str:
+        if path == source and target.exists():
+            source.unlink() if what == "gone" else source.write_bytes(b"edited")
+        return digest(path)
+
+    monkeypatch.setattr(placing, "digest", late)
+    first, second = run(case, Kind.MOVE, tmp_path / "out")
+    assert second.refused is None and target.read_bytes() == content
+    if what == "gone":
+        assert first.refused is None
+    else:
+        assert first.refused and str(target) in first.refused
+        assert source.read_bytes() == b"edited"
+
+
+@pytest.mark.parametrize("kind", [Kind.MOVE, Kind.COPY])
+def test_undo_does_not_take_one_file_for_two(
+    kind: Kind, case: Case, files: dict[str, Path], tmp_path: Path
+) -> None:
+    contents = {files[name].read_bytes() for name in ("a.png", "sub/deep/d.png")}
+    run(case, kind, tmp_path / "out")
+    (tmp_path / "photos").rename(tmp_path / "trash")
+    for path in (tmp_path / "trash").rglob("*.png"):
+        path.unlink()
+    (tmp_path / "photos").symlink_to(tmp_path / "out/ai")
+    outcomes = list(filing.undo(case, dry=False))
+    assert all(o.refused and "leads to the same file" in o.refused for o in outcomes)
+    assert contents <= set(tree(tmp_path).values())
+
+
+def test_undo_follows_no_link(case: Case, files: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk")  # given by name: that is no matter
+    run(case, Kind.COPY, tmp_path / "out")
+    (tmp_path / "disk/ai").rename(tmp_path / "backup")
+    (tmp_path / "disk/ai").symlink_to(tmp_path / "backup")
+    outcomes = list(filing.undo(case, dry=False))
+    assert all(o.refused and "is a symbolic link" in o.refused for o in outcomes)
+    assert (tmp_path / "backup/a.png").exists() and (tmp_path / "backup/sub/deep/d.png").exists()
+    (tmp_path / "disk/ai").unlink()
+    (tmp_path / "backup").rename(tmp_path / "disk/ai")
+    (tmp_path / "photos/sub").rename(tmp_path / "elsewhere")
+    (tmp_path / "photos/sub").symlink_to(tmp_path / "elsewhere")
+    d, a = filing.undo(case, dry=False)
+    assert d.refused and "is a symbolic link" in d.refused and a.refused is None
+    (tmp_path / "photos/sub").unlink()
+    (tmp_path / "elsewhere").rename(tmp_path / "photos/sub")
+    assert refusals(list(filing.undo(case, dry=False))) == [None]
+
+
+@pytest.mark.parametrize("state", [State.PLANNED, State.UNDOING])
+def test_settling_does_not_take_one_file_for_two(
+    state: State, case: Case, files: dict[str, Path], tmp_path: Path
+) -> None:
+    content = files["a.png"].read_bytes()
+    run(case, Kind.MOVE, tmp_path / "out")
+    for row in ledger.operations(case, State.DONE):
+        if row.kind != Kind.FOLDER:
+            ledger.mark(case, row, state)
+    (tmp_path / "photos").rename(tmp_path / "trash")
+    (tmp_path / "photos").symlink_to(tmp_path / "out/ai")
+    assert ledger.settle(case) == 2
+    assert (tmp_path / "out/ai/a.png").read_bytes() == content
+    assert (tmp_path / "out/ai/sub/deep/d.png").exists()
+
+
+def interrupted_at(where: str, monkeypatch: pytest.MonkeyPatch, killed: bool) -> None:
+    """Ctrl-C in a call of `os`; where `killed`, nothing is cleaned up after it."""
+
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, where, interrupt)
+    if killed:
+        monkeypatch.setattr(placing, "drop_empty", lambda taken, waiting: None)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("kind", [Kind.MOVE, Kind.COPY, Kind.TAG])
+def test_without_hard_links_an_interrupt_blocks_nothing(
+    kind: Kind, killed: bool, case: Case, tmp_path: Path, no_links: None
+) -> None:
+    before = tree(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted_at("replace", patch, killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(case, kind, tmp_path / "out")
+    empty = [p for p in (tmp_path / "out").rglob("a.*") if p.stat().st_size == 0]
+    assert len(empty) == killed
+    ledger.settle(case)
+    assert {name: data for name, data in tree(tmp_path).items() if data} == before
+    assert refusals(run(case, kind, tmp_path / "out")) == [None] * 2
+    if kind == Kind.MOVE:
+        with pytest.MonkeyPatch.context() as patch:
+            interrupted_at("replace", patch, killed)
+            with pytest.raises(KeyboardInterrupt):
+                list(filing.undo(case, dry=False))
+        ledger.settle(case)
+    assert refusals(list(filing.undo(case, dry=False))) == [None] * 2
+    assert tree(tmp_path) == before
+
+
+def test_folders_go_with_the_next_undo_when_one_was_cut_off(case: Case, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    run(case, Kind.COPY, tmp_path / "out")
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted_at("rmdir", patch, killed=False)
+        with pytest.raises(KeyboardInterrupt):
+            list(filing.undo(case, dry=False))
+    assert (tmp_path / "out").exists() and filing.runs(case) == []
+    assert list(filing.undo(case, dry=True)) == [] and (tmp_path / "out").exists()
+    assert list(filing.undo(case, dry=False)) == []
+    assert tree(tmp_path) == before
+    (tmp_path / "out").mkdir()  # not ours
+    assert list(filing.undo(case, dry=False)) == [] and (tmp_path / "out").exists()
+
+
+def test_a_sidecar_of_ours_is_replaced_when_the_label_changed(
+    case: Case, files: dict[str, Path], tmp_path: Path
+) -> None:
+    before, beside = tree(tmp_path), files["a.png"].parent
+    one, other = beside / "a.png.xmp", beside / "sub/deep/d.png.xmp"
+    run(case, Kind.TAG, beside)
+    other.write_bytes(other.read_bytes() + b"mine")
+    edited = other.read_bytes()
+    for path in (files["a.png"], files["sub/deep/d.png"]):
+        say(case, path, Judgement.REAL)
+    wanted = (Judgement.AI, Judgement.REAL)
+    for dry in (True, False):
+        told = run(case, Kind.TAG, beside, wanted, dry=dry)
+        assert {o.operation.target: o.refused is None for o in told} == {
+            one: True,
+            files["sub/b.png"].with_name("b.png.xmp"): True,
+            other: False,
+        }
+        assert sidecar.label_of(one.read_bytes()) == (Judgement.AI if dry else Judgement.REAL)
+    assert other.read_bytes() == edited
+    assert refusals(list(filing.undo(case, dry=False))) == [None] * 2
+    assert not one.exists()
+    other.unlink()
+    assert refusals(list(filing.undo(case, dry=False))) == ["it is not there any more"]
+    assert tree(tmp_path) == before and filing.runs(case) == []
+
+
 def test_digests_refuse_what_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "file")
     (tmp_path / "file").write_bytes(b"x")

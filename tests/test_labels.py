@@ -317,6 +317,25 @@ def test_training_takes_a_copy_that_is_there(tmp_path: Path) -> None:
         assert [row.path for row in labels.training(case)] == [files["b.png"]]
 
 
+def test_training_takes_a_file_that_is_as_it_was_and_counts_the_others(tmp_path: Path) -> None:
+    files = made_case.pictures(tmp_path / "p", ("a.png", "b.png", "c.png", "d.png"))
+    files["b.png"].write_bytes(files["a.png"].read_bytes())
+    said: list[str] = []
+    with Case.open(made_case.write(tmp_path / "c.sqlite3", files)) as case:
+        say(case, [tmp_path / "p"], Judgement.AI)
+        for name in ("a.png", "c.png"):
+            files[name].write_bytes(b"edited")
+        taken = labels.training(case, said.append)
+        assert [row.path for row in taken] == [files["b.png"], files["d.png"]]
+        assert "1 images left out: changed or gone since they were labelled." in said
+        files["b.png"].unlink()
+        files["d.png"].unlink()
+        with pytest.raises(
+            UsageError, match=r"nothing that is still there is .* 3 images left out"
+        ):
+            labels.training(case)
+
+
 def test_nothing_to_train_on_is_said_with_the_reason(case: Case, files: dict[str, Path]) -> None:
     say(case, [files["a.png"].parent], Judgement.UNSURE)
     with pytest.raises(UsageError, match="4 images left out: labelled unsure"):

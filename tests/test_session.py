@@ -1,10 +1,12 @@
 """A review is what the log says: copies, steps, restarts, other people and other processes."""
 
 import math
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,7 +167,7 @@ def test_copies_share_a_label(case: Case) -> None:
     review = Review(case, "ann")
     a, copy, b = review.items
     assert review.copies(sha("a.jpg")) == [a, copy]
-    assert review.copies("0" * 64) == ()
+    assert review.copies("0" * 64) == []
     assert review.label([copy], AI) == 1
     assert labels(review) == {"a.jpg": AI, "copy of a.jpg": AI}
     assert review.label([a, copy, b], REAL) == 2  # contents, not files
@@ -247,9 +249,24 @@ def test_odd_notes_are_kept_and_not_written_again(case: Case, text: str) -> None
     review = Review(case, "ann")
     [a] = review.items
     assert review.note(a, text) == 1
-    assert review.note_of(a) == as_text(text)
-    assert review.note(a, text) == 0
-    assert Review(case, "ann").note_of(a) == as_text(text)
+    assert review.note_of(a) == kept(text)
+    assert review.note(a, text) == review.label([a], None, note=text) == 0
+    assert Review(case, "ann").note_of(a) == kept(text)
+
+
+def kept(text: str) -> str:
+    """A note as it is to be kept."""
+    return re.sub("[\\0\x1b\x07\x9b\n\u202e]", " ", as_text(text)).strip()
+
+
+def test_a_note_holds_nothing_that_a_terminal_obeys(case: Case) -> None:
+    scan(case, [scored("a.jpg"), scored("b.jpg")])
+    review = Review(case, "ann")
+    a, b = review.items
+    text = "\x1b]0;owned\x07 \x9b2Jthe\nhand\u202e \x1b"
+    review.note(a, text)
+    review.label([b], AI, note=text)
+    assert review.note_of(a) == review.note_of(b) == "]0;owned   2Jthe hand"
 
 
 @pytest.mark.parametrize("name", ["ann", "Ænne O'Neil; --", "j\udcf6rg", "a\0b"])
@@ -404,6 +421,96 @@ def test_another_process_of_the_same_reviewer_is_taken_into_account(
         assert here.steps == there.steps == Review(case, "ann").steps == (6, 0)
 
 
+@pytest.fixture
+def both(case: Case, tmp_path: Path) -> Iterator[tuple[Review, Review]]:
+    """Two processes of one reviewer."""
+    scan(case, [scored("a.jpg"), scored("b.jpg")])
+    with Case.open(tmp_path / "case.sqlite3") as again:
+        yield Review(case, "ann"), Review(again, "ann")
+
+
+def meanwhile(review: Review, what: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have something done just before the review's next step is written."""
+    append = review._log.append
+
+    def late(*arguments: object, **options: object) -> object:
+        monkeypatch.setattr(review._log, "append", append)
+        what()
+        return append(*arguments, **options)
+
+    monkeypatch.setattr(review._log, "append", late)
+
+
+def test_two_undos_at_once_take_two_steps(
+    both: tuple[Review, Review], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = both
+    here.label(here.items[:1], AI)
+    here.label(here.items[1:], REAL)
+    meanwhile(there, here.undo, monkeypatch)
+    assert there.undo() == [sha("a.jpg")]
+    here.follow()
+    assert labels(here) == labels(there) == {}
+    assert here.steps == there.steps == (0, 2)
+    meanwhile(there, here.redo, monkeypatch)
+    assert there.redo() == [sha("b.jpg")]
+    meanwhile(there, here.undo, monkeypatch)
+    there.undo()
+    meanwhile(there, lambda: (here.redo(), here.redo()), monkeypatch)
+    assert there.redo() == []  # both are taken by now
+    assert labels(there) == {"a.jpg": AI, "b.jpg": REAL}
+
+
+def test_a_label_does_not_revert_a_note_written_meanwhile(
+    both: tuple[Review, Review], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = both
+    here.note(here.items[0], "odd")
+    meanwhile(there, lambda: here.note(here.items[0], "the negative is in the safe"), monkeypatch)
+    assert there.label(iter(there.items), AI) == 2
+    meanwhile(there, lambda: here.label(here.items, REAL), monkeypatch)
+    assert there.note(there.items[1], "and this") == 1
+    here.follow()
+    assert [(here.judgement(item), here.note_of(item)) for item in here.items] == [
+        (REAL, "the negative is in the safe"),
+        (REAL, "and this"),
+    ]
+
+
+def test_a_step_that_another_process_has_made_meanwhile_is_not_written_twice(
+    both: tuple[Review, Review], monkeypatch: pytest.MonkeyPatch, case: Case
+) -> None:
+    here, there = both
+    meanwhile(there, lambda: here.label(here.items, AI), monkeypatch)
+    assert there.label(there.items, AI) == 0
+    assert len(Log(case).after()) == 2 and there.steps == (1, 0)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_nothing_is_written_to_a_case_file_that_is_gone(
+    case: Case, tmp_path: Path, replaced: bool
+) -> None:
+    scan(case, [scored("a.jpg")])
+    review = Review(case, "ann")
+    review.label(review.items, AI)
+    aside = case.path.with_name("aside")
+    case.path.rename(aside)
+    if replaced:
+        shutil.copy(aside, case.path)
+    for write in (
+        lambda: review.label(review.items, REAL),
+        lambda: review.note(review.items[0], "x"),
+        review.undo,
+        review.follow,
+        lambda: Log(case).append("ann", Action.LABEL, []),
+    ):
+        with pytest.raises(CaseError, match="moved away or replaced"):
+            write()
+    assert labels(review) == {"a.jpg": AI}
+    aside.replace(case.path)
+    assert review.label(review.items, REAL) == 1
+
+
 def test_a_real_second_process(case: Case, tmp_path: Path) -> None:
     scan(case, [scored("a.jpg"), scored("b.jpg")])
     review = Review(case, "ann")
@@ -433,7 +540,7 @@ def test_a_log_that_begins_in_the_middle_is_no_reason_to_stop(case: Case) -> Non
     scan(case, [scored("a.jpg")])
     review = Review(case, "ann")
     review.label(review.items, AI)
-    entry = next(iter(review._undo[0]))
+    entry = next(iter(review._history.undo[0]))
     from dgsforensics.case.decisions import Entry
 
     made = Entry(entry.path, entry.sha256, REAL, "", None)
@@ -544,7 +651,7 @@ def test_a_renamed_file_takes_its_label_along(case: Case) -> None:
     assert names(review.items) == ["new.jpg", "b.jpg"]
     assert labels(review) == {"new.jpg": AI}
     assert names(review.copies(sha("old.jpg"))) == ["new.jpg"]
-    assert b not in review.items
+    assert review.items[1] is b and old not in review.items
 
 
 def test_after_a_scan_what_is_gone_is_gone(case: Case) -> None:
@@ -558,10 +665,78 @@ def test_after_a_scan_what_is_gone_is_gone(case: Case) -> None:
     running.finish()
     review.load()
     assert names(review.items) == ["b.jpg"] and review.items[0].index == 0
-    assert review.copies(sha("a.jpg")) == ()
+    assert review.copies(sha("a.jpg")) == []
     assert (labels(review), review.steps) == ({"b.jpg": AI}, (1, 0))
     scan(case, [scored("c.jpg")], finish=False)
     assert names(review.grow()) == ["c.jpg"]
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, case: Case, name: str) -> None:
+    """The next call of a method of the case fails, once."""
+    method = getattr(case, name)
+
+    def fail() -> object:
+        monkeypatch.setattr(case, name, method)
+        raise CaseError("the disk reports an error")
+
+    monkeypatch.setattr(case, name, fail)
+
+
+@pytest.mark.parametrize("what", ["grow", "load"])
+def test_a_passing_error_changes_nothing(
+    case: Case, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan(case, [scored("a.jpg"), scored("b.jpg")])
+    review = Review(case, "ann")
+    review.label(review.items[:1], AI)
+    a, b = review.items
+    options = {**SETTINGS.options, "thresholds": {"lower": -9, "upper": -8, "origin": "strict"}}
+    scan(case, [scored("a.jpg"), scored("b.jpg", "new")], replace(SETTINGS, options=options))
+    for name in ("scans", "scans") if what == "grow" else ("scans", "current"):
+        failing(monkeypatch, case, name)
+        with pytest.raises(CaseError):
+            getattr(review, what)()
+        assert review.items == [a, b] and review.copies(sha("a.jpg")) == [a]
+        assert (a.verdict, labels(review)) == (Verdict.INCONCLUSIVE, {"a.jpg": AI})
+    # Where only the meaning of the scores cannot be read.
+    monkeypatch.setattr(review, "_scales", {})
+    rows = list(case.current())
+    monkeypatch.setattr(case, "beyond", lambda row: rows)
+    monkeypatch.setattr(case, "current", lambda: rows)
+    failing(monkeypatch, case, "scans")
+    with pytest.raises(CaseError):
+        getattr(review, what)()
+    assert review.copies(sha("a.jpg")) == [a] and review.copies(sha("b.jpg")) == [b]
+    getattr(review, what)()
+    assert review.items == [a, b] and a.verdict == b.verdict == Verdict.FLAGGED
+    assert review.copies(sha("b.jpg")) == [] and review.copies(sha("new")) == [b]
+
+
+def test_reading_anew_keeps_the_items_of_files_that_are_still_there(case: Case) -> None:
+    scan(case, [scored("a.jpg"), scored("b.jpg"), scored("c.jpg")])
+    review = Review(case, "ann")
+    a, _, c = review.items
+    scan(case, [scored("c.jpg", cached=True), scored("new.jpg"), scored("a.jpg", "other", 4.0)])
+    review.load()
+    assert names(review.items) == ["c.jpg", "new.jpg", "a.jpg"]
+    assert review.items[0] is c and review.items[2] is a
+    assert [item.index for item in review.items] == [0, 1, 2]
+    assert (a.verdict, review.copies(sha("other"))) == (Verdict.FLAGGED, [a])
+    assert review.copies(sha("a.jpg")) == review.copies(sha("b.jpg")) == []
+
+
+def test_copies_come_and_go_without_looking_through_them_all(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted, not timed: no item is compared with another."""
+    rows = [scored(f"{n}.jpg", "same") for n in range(300)]
+    scan(case, rows)
+    review = Review(case, "ann")
+    scan(case, [*reversed(rows[:299]), scored("299.jpg")], finish=False)
+    compared = []
+    monkeypatch.setattr(Item, "__eq__", lambda one, other: compared.append(1) or one is other)
+    assert len(review.grow()) == 300
+    assert len(compared) == 0 and len(review.copies(sha("same"))) == 299
 
 
 # Any sequence
@@ -649,7 +824,7 @@ def test_any_sequence_is_a_state_and_two_stacks(steps: list[tuple[bool, tuple]])
                     name, text = rest
                     after = dict(model.state)
                     if (content := content_of(name)) is not None:
-                        after[content] = (after[content][0], as_text(text.strip()))
+                        after[content] = (after[content][0], kept(text))
                     assert review.note(by_name[name], text) == model.become(after)
                 case "undo":
                     assert len(review.undo()) == model.go(model.done, model.undone)

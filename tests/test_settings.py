@@ -115,7 +115,7 @@ def test_a_file_beside_the_pictures_may_not() -> None:
     assert settings.table("review", "keys") == {}
     write(project=KEYS, user='[review.keys]\nreal = "f6"\n')
     assert settings.table("review", "keys") == {"real": "f6"}
-    with pytest.raises(UsageError, match=r"^dgsf\.toml: review has no option 'keys'"):
+    with pytest.raises(UsageError, match=r"^dgsf\.toml: \[review\.keys\] is not taken from here"):
         settings.load(KNOWN | {"review": {}})
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -404,7 +404,7 @@ def test_a_locked_case_says_so(case_path: Path, monkeypatch: pytest.MonkeyPatch)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(CaseError, match="another process") as caught:
             scan.record([failed(Path("a"))])
-        assert caught.value.hint is not None
+        assert caught.value.hint is not None and "do it again" in caught.value.hint
         assert scan.known(sha("a")) is None  # reading goes on
         other.execute("ROLLBACK")
         scan.record([failed(Path("a"))])
@@ -418,7 +418,7 @@ def test_a_full_disk_says_so_and_keeps_what_was_committed(case_path: Path, tmp_p
         case._db.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(CaseError, match="full") as caught:
             scan.record(failed(tmp_path / f"{i}", "r" * 999) for i in range(99))
-        assert caught.value.hint is not None
+        assert caught.value.hint is not None and "do it again" in caught.value.hint
         assert [row.path.name for row in case.rows()] == ["kept"]
         case._db.execute("PRAGMA max_page_count = 1000000")
         scan.record([scored(tmp_path / "later", "later")])
@@ -652,3 +652,80 @@ def test_an_interrupted_scan_takes_nothing_away_from_what_is_reviewed(
         assert [row.scan_id for row in case.current()] == [2, 3]
         assert [row.path.name for row in case.rows()] == ["a"]
         assert [scan.finished is None for scan in case.scans()] == [True, False, True]
+
+
+def covering(folders: list[Path], exclude: Sequence[str] = ()) -> ScanSettings:
+    """A scan of these folders."""
+    options = {"folders": [str(folder) for folder in folders], "exclude": list(exclude)}
+    return replace(SETTINGS, options=options)
+
+
+def test_a_scan_takes_away_only_what_it_looked_for(case_path: Path, tmp_path: Path) -> None:
+    photos, trip = tmp_path / "photos", tmp_path / "photos" / "trip"
+    with Case.open(case_path) as case:
+
+        def after(settings: ScanSettings, *names: str, finish: bool = True) -> str:
+            """Names of what is to be reviewed after a scan that found these files."""
+            scan = case.begin_scan(settings)
+            scan.record([scored(photos / name, name) for name in names])
+            if finish:
+                scan.finish()
+            found = [str(row.path.relative_to(photos)) for row in case.current()]
+            return " ".join(sorted(found))
+
+        assert after(covering([photos]), "a", "b", "trip/c", "trip-2/d") == "a b trip-2/d trip/c"
+        assert after(covering([]), "b") == "a b trip-2/d trip/c"  # files alone
+        assert after(covering([tmp_path / "empty"])) == "a b trip-2/d trip/c"
+        assert after(covering([photos], ["a*"]), "b", "trip/c") == "a b trip-2/d trip/c"
+        assert after(covering([trip]), finish=False) == "a b trip-2/d trip/c"
+        assert after(covering([trip]), "trip/e") == "a b trip-2/d trip/e"
+        assert after(covering([trip, photos / "trip-2"])) == "a b"
+        assert after(covering([photos], ["a*"]), "f") == "a f"  # b was seen under the same exclude
+        assert after(covering([photos]), "f") == "f"
+        assert after(SETTINGS, "g") == "g"  # an older version did not say: it looked everywhere
+        assert after(covering([tmp_path.parent])) == ""
+
+
+def test_what_a_later_scan_missed_does_not_come_as_new(case_path: Path, tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    with Case.open(case_path) as case:
+        for folder in (a, b):
+            scan = case.begin_scan(covering([folder]))
+            scan.record([scored(folder / "x", str(folder))])
+            scan.finish()
+        case.begin_scan(covering([b])).finish()
+        [last] = case.current()
+        assert last.path == a / "x" and list(case.beyond(last)) == []
+
+
+def test_the_root_of_the_disk_and_names_that_are_not_utf8_are_covered(case_path: Path) -> None:
+    odd = Path(os.fsdecode(b"/p\xff"))
+    with Case.open(case_path) as case:
+        for folder in (odd, Path("/")):
+            scan = case.begin_scan(SETTINGS)
+            scan.record([scored(odd / "x", "x")])
+            scan.finish()
+            assert len(list(case.current())) == 1
+            case.begin_scan(covering([folder])).finish()
+            assert list(case.current()) == []
+
+
+def test_how_long_to_wait_is_for_the_opener_to_say(case_path: Path) -> None:
+    with Case.open(case_path) as slow, Case.open(case_path, busy=0.02) as case:
+        waits = [it._db.execute("PRAGMA busy_timeout").fetchone()[0] for it in (slow, case)]
+        assert waits == [30_000, 20]
+        slow._db.execute("BEGIN IMMEDIATE")
+        with pytest.raises(CaseError, match="another process"):
+            case.begin_scan(SETTINGS)
+        slow._db.execute("ROLLBACK")
+
+
+def test_a_case_file_that_is_gone_takes_no_durable_write(case_path: Path) -> None:
+    with Case.open(case_path) as case:
+        case.check()
+        case_path.unlink()
+        for reach in (case.check, case.durable().__enter__):
+            with pytest.raises(CaseError, match="moved away or replaced"):
+                reach()
+        with Case.open(case_path), pytest.raises(CaseError, match="moved away or replaced"):
+            case.check()

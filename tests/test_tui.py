@@ -451,6 +451,7 @@ EXPECTED: dict[str, Callable[[Hand], Awaitable[None]]] = {
     "dark": turns_dark_or_light,
     "help": shows_the_help,
     "quit": quits,
+    "interrupt": quits,
 }
 """What each key of `KEYS` does to the case of `tui_case`."""
 SMALL = {"page-down": (120, 8), "page-up": (120, 8), "evidence-down": (80, 24)}
@@ -729,7 +730,7 @@ def many(tmp_path, count):
 
 async def press_everything(seat):
     for name, key in each_key():
-        if name != "quit":
+        if name not in ("quit", "interrupt"):
             await seat.press(key)
             if seat.app.screen is not seat.board:
                 await seat.press("escape")

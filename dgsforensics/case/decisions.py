@@ -25,6 +25,12 @@ _COLUMNS = (
     "id, time, reviewer, step, action, path, sha256, judgement, note, model, model_sha256, logit,"
     " probability, threshold, verdict, hash"
 )
+_NUMBER, _TEXT = float | None, str | None
+_TYPES = (
+    *(int, str, str, int, str, bytes, str, _TEXT, str),
+    *(_TEXT, _TEXT, _NUMBER, _NUMBER, _NUMBER, _TEXT, str),
+)
+"""Of the columns, in Python."""
 
 Standing = dict[str, dict[str, Decision]]
 """By the sha256 of an image and by reviewer: the last decision."""
@@ -56,13 +62,26 @@ class Log:
     def __init__(self, case: Case) -> None:
         self._case = case
 
-    def append(self, reviewer: str, action: Action, entries: Sequence[Entry]) -> list[Decision]:
-        """Write one step, all entries or none; it is on disk when this returns."""
+    def append(
+        self,
+        reviewer: str,
+        action: Action,
+        entries: Sequence[Entry],
+        *,
+        after: int | None = None,
+    ) -> list[Decision]:
+        """Write one step, all entries or none; it is on disk when this returns.
+
+        `after` is the id of the last entry that the step is built upon: where there is a later one,
+        nothing is written and the list is empty.
+        """
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         written: list[Decision] = []
         with self._case.durable() as db:
             last = db.execute("SELECT id, hash FROM decision ORDER BY id DESC LIMIT 1").fetchone()
             number, head = last or (0, ORIGIN)
+            if after is not None and number != after:
+                return []
             step = number + 1
             for number, entry in enumerate(entries, start=step):
                 row = _row(number, time, reviewer, step, action, entry)
@@ -73,6 +92,7 @@ class Log:
 
     def after(self, last: int = 0) -> list[Decision]:
         """The entries beyond the id `last`, in order: what this and other processes have added."""
+        self._case.check()
         with self._case.reading() as db:
             rows = db.execute(
                 f"SELECT {_COLUMNS} FROM decision WHERE id > ? ORDER BY id", (last,)
@@ -90,7 +110,7 @@ class Log:
                 number, found = row[0], row[-1]
                 if number != expected:
                     raise CaseError(f"entry {expected} of the log is missing", _TAMPERED)
-                if _hash(before, row[:-1]) != found:
+                if not _as_stored(row) or _hash(before, row[:-1]) != found:
                     raise CaseError(f"entry {number} of the log was changed", _TAMPERED)
                 seen = seen or found == head
                 expected, before = expected + 1, found
@@ -143,6 +163,12 @@ def _decision(row: Sequence[Any]) -> Decision:
     judgement = None if judged is None else Judgement(judged)
     what = (Path(os.fsdecode(path)), sha256, judgement, note, shown)
     return Decision(number, time, reviewer, step, Action(action), *what, found)
+
+
+def _as_stored(row: Sequence[Any]) -> bool:
+    """Whether each column has the type that `_row` gave it; the hash does not tell a path's bytes
+    from text that spells them."""
+    return all(isinstance(value, kind) for value, kind in zip(row, _TYPES, strict=True))
 
 
 def _hash(before: str, row: Sequence[Any]) -> str:

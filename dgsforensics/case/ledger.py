@@ -2,10 +2,15 @@
 
 A row is written before its operation begins and marked after. `settle` looks at the files of rows
 that were in between when a process died: each operation is then done or not done, and so recorded.
+Who does that, or anything with files, does it `alone`: the rows of a run that is only slow or
+stopped look just like those of one that died.
 """
 
+import itertools
 import os
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +18,10 @@ from typing import NamedTuple
 from dgsforensics import placing
 from dgsforensics.case.schema import immediate
 from dgsforensics.case.store import Case
-from dgsforensics.errors import UnreadableError, UsageError
+from dgsforensics.errors import CaseError, UsageError
 from dgsforensics.files import reason_of
+from dgsforensics.placing import holds
+from dgsforensics.records import Judgement
 
 
 class Kind(StrEnum):
@@ -57,13 +64,61 @@ class Operation(NamedTuple):
         """What a file on its way to `place` is called until it is whole."""
         return place.with_name(f".dgsf-{self.id}-{self.sha256[:8]}.part")
 
+    def link(self) -> Path | None:
+        """A symbolic link on the way to either end, which was a folder when this was done.
 
-def holds(path: Path, sha256: str) -> bool:
-    """Whether a regular file, no link, with this content lies there."""
+        Looked at is what both paths have in common at their ends, and the folder of the label; what
+        is above was named by a person and may be a link.
+        """
+        ends = [end.parent.parts[::-1] for end in (self.source, self.target)]
+        # Of a sidecar beside its image all is in common, and there is no telling what was named.
+        beside = ends[0] == ends[1]
+        same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(*ends, strict=False))
+        below = 0 if beside else len(list(same))
+        base = self.target.parents[below]
+        if self.kind != Kind.TAG and base.name in set(Judgement):
+            base = base.parent
+        return placing.link_below(self.source.parents[below], self.source) or placing.link_below(
+            base, self.target
+        )
+
+
+@contextmanager
+def alone(case: Case) -> Iterator[None]:
+    """Let no other process do anything with files on behalf of this case meanwhile.
+
+    The system lets go of the lock when the process ends, however it ends; the empty file that is
+    locked stays. Windows has no such lock. Raises `CaseError` when another process holds it.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    real = Path(os.path.realpath(case.path))
+    file = real.with_name(real.name + ".lock")
     try:
-        return placing.digest(path) == sha256
-    except UnreadableError:
-        return False
+        lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        raise CaseError(
+            f"{file}: {reason_of(error)}", "make it a file that can be written"
+        ) from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CaseError(
+                f"{case.path}: another dgsf apply is at work with this case",
+                "wait for it to end; one that was stopped goes on with fg",
+            ) from error
+        except OSError as error:
+            raise CaseError(
+                f"{file}: cannot be locked: {reason_of(error)}",
+                "copy the case file to a disk that has locks",
+            ) from error
+        yield
+    finally:
+        os.close(lock)
 
 
 def operations(case: Case, *states: State) -> list[Operation]:
@@ -104,7 +159,7 @@ def add_folder(case: Case, operation: Operation, folder: Path) -> None:
 def mark(case: Case, operation: Operation, state: State) -> None:
     """Record how far it is; with a file that was moved, or moved back, goes its place in the case.
 
-    A row that another process took for a leftover meanwhile is written again.
+    A sidecar that is done took the place of any before it, which then cannot be taken back.
     """
     with case.reading() as db, immediate(db):
         db.execute(f"{_ADD.replace('INSERT', 'INSERT OR REPLACE')}", _values(operation, state))
@@ -114,6 +169,12 @@ def mark(case: Case, operation: Operation, state: State) -> None:
             db.execute(
                 "UPDATE OR REPLACE location SET path = ? WHERE path = ? AND sha256 = ?",
                 (os.fsencode(new), os.fsencode(old), operation.sha256),
+            )
+        if operation.kind == Kind.TAG and state == State.DONE:
+            db.execute(
+                "UPDATE filing SET state = ?"
+                " WHERE kind = ? AND state = ? AND target = ? AND id < ?",
+                (State.UNDONE, Kind.TAG, state, os.fsencode(operation.target), operation.id),
             )
 
 
@@ -134,6 +195,8 @@ def begin_undo(case: Case, done: Iterable[Operation]) -> None:
 def settle(case: Case) -> int:
     """Finish or drop what a process that died was at; how many operations that were.
 
+    To be called `alone`. Where two paths lead to one file, or one leads through a link, nothing is
+    deleted.
     Raises `UsageError` for a file that cannot be deleted although it lies safely elsewhere.
     """
     pending = operations(case, State.PLANNED, State.UNDOING)
@@ -155,11 +218,13 @@ def settle(case: Case) -> int:
 
 def _settle_plan(case: Case, row: Operation) -> None:
     row.part(row.target).unlink(missing_ok=True)
+    # The name was free when this was planned, so what has it now was put there by this row.
     if not holds(row.target, row.written):
+        if holds(row.source, row.sha256) and row.link() is None:
+            placing.drop_empty(row.target, row.source)
         forget(case, row)
         return
-    # The name was free when this was planned, so what has it now was put there by this row.
-    if row.kind == Kind.MOVE and holds(row.source, row.sha256):
+    if row.kind == Kind.MOVE and holds(row.source, row.sha256) and _apart(row):
         row.source.unlink()
     mark(case, row, State.DONE)
 
@@ -169,11 +234,21 @@ def _settle_undo(case: Case, row: Operation) -> None:
     if row.kind != Kind.MOVE:
         mark(case, row, State.DONE if os.path.lexists(row.target) else State.UNDONE)
     elif not holds(row.source, row.sha256):
+        if holds(row.target, row.written) and row.link() is None:
+            placing.drop_empty(row.source, row.target)
         mark(case, row, State.DONE)
-    else:
-        if holds(row.target, row.written):
-            row.target.unlink()
+    elif not holds(row.target, row.written):
         mark(case, row, State.UNDONE)
+    elif _apart(row):
+        row.target.unlink()
+        mark(case, row, State.UNDONE)
+    else:
+        mark(case, row, State.DONE)
+
+
+def _apart(row: Operation) -> bool:
+    """Whether one of two names may be deleted, because the other one is a name of its own."""
+    return row.link() is None and not placing.same_place(row.source, row.target)
 
 
 _ADD = "INSERT INTO filing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"

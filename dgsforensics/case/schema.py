@@ -70,11 +70,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1, _SCHEMA_2)
 
 _OTHER_FILE = "name another case file, or move this one away"
 _ELSEWHERE = "check the disk and the permissions of the folder, or name a case file elsewhere"
+_AGAIN = "do it again: what was written before is kept, and a scan resumes"
 _EXPLANATIONS = {
-    sqlite3.SQLITE_FULL: ("the disk is full", "free some space and scan again: it resumes"),
+    sqlite3.SQLITE_FULL: ("the disk is full", f"free some space and {_AGAIN}"),
     sqlite3.SQLITE_BUSY: (
         "another process kept it locked",
-        "wait for the other scan to end, then scan again: it resumes",
+        f"wait until that one is done, and {_AGAIN}",
     ),
     sqlite3.SQLITE_CORRUPT: ("the case file is damaged", _OTHER_FILE),
     sqlite3.SQLITE_NOTADB: ("this is not a case file", _OTHER_FILE),
@@ -84,11 +85,13 @@ _EXPLANATIONS = {
 }
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, busy: float | None = None) -> sqlite3.Connection:
     """Open a case file by its absolute path, or create it and its folders; for use by any thread.
 
+    `busy`: seconds to wait for another process that is writing, `BUSY_SECONDS` by default.
     Transactions are the caller's to begin and end. Raises `CaseError`.
     """
+    wait = BUSY_SECONDS if busy is None else busy
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         mode = path.stat().st_mode if os.path.lexists(path) else None
@@ -100,18 +103,51 @@ def connect(path: Path) -> sqlite3.Connection:
     with explained(path):
         if mode is not None:
             _refuse_foreign(path)
-        db = sqlite3.connect(
-            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
+            if not os.access(path, os.W_OK):
+                return _read_only(path)
+        db = sqlite3.connect(path, timeout=wait, isolation_level=None, check_same_thread=False)
         try:
             _migrate(db, path)
-            _use_wal(db)
+            _use_wal(db, wait)
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             db.close()
             raise
         return db
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    """A case that may only be read, such as a copy kept as evidence; writing raises `CaseError`."""
+    alone = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
+    db = sqlite3.connect(
+        f"{path.as_uri()}?mode=ro{alone}", uri=True, isolation_level=None, check_same_thread=False
+    )
+    if _schema_version(db, path) < len(MIGRATIONS):
+        db.close()
+        raise CaseError(
+            f"{path}: of an older version, and cannot be brought up to date: it may only be read",
+            "use a copy that may be written",
+        )
+    return db
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """Which file lies at a path, whatever its name; raises `CaseError` where none can be seen."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError as error:
+        raise moved(path) from error
+    except OSError as error:
+        raise CaseError(f"{path}: {error.strerror or error}", _ELSEWHERE) from error
+    return found.st_dev, found.st_ino
+
+
+def moved(path: Path) -> CaseError:
+    """What to say where the open case file no longer lies at its path."""
+    return CaseError(
+        f"{path}: the case file was moved away or replaced", "put it back, or open the one there"
+    )
 
 
 @contextmanager
@@ -185,9 +221,9 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
             db.execute(f"PRAGMA user_version = {version + 1}")
 
 
-def _use_wal(db: sqlite3.Connection) -> None:
+def _use_wal(db: sqlite3.Connection, wait: float) -> None:
     """Switch to the write-ahead log; SQLite does not wait for other processes here, so we do."""
-    deadline = time.monotonic() + BUSY_SECONDS
+    deadline = time.monotonic() + wait
     while True:
         try:
             mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]

@@ -21,7 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from dgsforensics.case.schema import connect, explained, immediate
+from dgsforensics.case.coverage import gone
+from dgsforensics.case.schema import connect, explained, identity, immediate, moved
 from dgsforensics.records import (
     Failure,
     FileFacts,
@@ -78,19 +79,21 @@ class Case:
         """Use `Case.open`."""
         self.path = path
         self._db = db
+        self._identity = identity(path)
         # One connection for all threads: SQLite would serialise the writes anyway.
         self._lock = threading.Lock()
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path) -> Iterator[Self]:
+    def open(cls, path: Path, busy: float | None = None) -> Iterator[Self]:
         """Open the case file, or create it and its folders.
 
+        `busy`: seconds to wait for another process that is writing, `BUSY_SECONDS` by default.
         Raises `CaseError` for a place that cannot be written and for a file that is not a case
         file, is damaged or has a newer schema; such a file is left as it was.
         """
         path = Path(os.path.abspath(path))
-        case = cls(path, connect(path))
+        case = cls(path, connect(path, busy))
         try:
             yield case
         finally:
@@ -134,16 +137,19 @@ class Case:
         yield from self._rows((scan_id, -1), scan_id)
 
     def current(self) -> Iterator[Row]:
-        """What is to be reviewed: all files seen since the last scan that ran to its end began.
+        """What is to be reviewed: all files but those that a later scan looked for in vain.
 
-        An interrupted scan so adds to the one before it and takes nothing away.
+        A scan that was interrupted, or of a part of the folder, so takes nothing else away.
         """
-        whole = [scan.id for scan in self.scans() if scan.finished is not None]
-        return self._rows((max(whole, default=0), -1), _NO_LIMIT)
+        return self._there((0, -1))
 
     def beyond(self, row: Row) -> Iterator[Row]:
-        """What was recorded after a row, by its scan or a later one, running or not."""
-        return self._rows((row.scan_id, row.position), _NO_LIMIT)
+        """The same of what was recorded after a row, by its scan or a later one, running or not."""
+        return self._there((row.scan_id, row.position))
+
+    def _there(self, after: tuple[int, int]) -> Iterator[Row]:
+        is_gone = gone(self.scans())
+        return (row for row in self._rows(after, _NO_LIMIT) if not is_gone(row))
 
     def _rows(self, after: tuple[int, int], last: int) -> Iterator[Row]:
         """The files of the scans up to `last` that come after a scan and a position in it."""
@@ -166,10 +172,19 @@ class Case:
         with self._lock, explained(self.path):
             yield self._db
 
+    def check(self) -> None:
+        """Raise `CaseError` if another file, or none, lies at the path by now.
+
+        SQLite would not notice: it goes on writing to a file that nobody can open again.
+        """
+        if identity(self.path) != self._identity:
+            raise moved(self.path)
+
     @contextmanager
     def durable(self) -> Iterator[sqlite3.Connection]:
         """One transaction that a power cut does not take back once it has ended."""
         with self.reading() as db:
+            self.check()
             db.execute("PRAGMA synchronous = FULL")
             try:
                 with immediate(db):

@@ -1,6 +1,7 @@
 """`dgsf apply`: labelled files moved, copied or tagged, and that taken back."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,7 +79,7 @@ def apply(
     path = places.find(case)
     if case is None:
         progress.notice(printable(f"case file: {path}"))
-    with Case.open(path) as opened:
+    with Case.open(path) as opened, nullcontext() if dry else ledger.alone(opened):
         if not dry and ledger.settle(opened):
             progress.notice("an earlier run was cut off; what it had done is recorded now")
         if undo:
@@ -105,7 +106,10 @@ def _carry_out(
         if image.judgement is None and said & set(judgements):
             progress.notice(f"left, for reviewers differ: {printable(str(image))}")
     plan = filing.plan(case, Kind(name), folder, images, judgements)
-    return _report(filing.carry_out(case, plan, dry=dry), _DONE[name], dry)
+    refused = _report(filing.carry_out(case, plan, dry=dry), _DONE[name], dry)
+    for place, label in filing.outdated(case, plan, reviewer) if name == Kind.TAG else ():
+        progress.notice(printable(f"{place} says {label}, which does not stand any more"))
+    return refused
 
 
 def _undo(case: "Case", dry: bool) -> int:
@@ -115,7 +119,6 @@ def _undo(case: "Case", dry: bool) -> int:
     runs = filing.runs(case)
     if not runs:
         progress.notice("there is nothing to take back")
-        return 0
     refused = _report(filing.undo(case, dry=dry), _BACK, dry)
     if len(runs) > 1 and not refused:
         progress.notice(f"{len(runs) - 1} earlier runs can be taken back, each with another --undo")
@@ -153,7 +156,8 @@ def _report(outcomes: Iterable["Outcome"], done: str, dry: bool) -> int:
                 output.show(f"{word}: {target}")
     already = f", {counts['already']} were there already" if counts["already"] else ""
     refused = f", {counts['refused']} refused" if counts["refused"] else ""
-    progress.notice(f"{counts['done']} files {word}{already}{refused}")
+    if done != _BACK or any(counts.values()):
+        progress.notice(f"{counts['done']} files {word}{already}{refused}")
     return counts["refused"]
 
 

@@ -54,9 +54,11 @@ def label(
     from dgsforensics.folders import read_list_from
     from dgsforensics.records import Judgement
     from dgsforensics.report import printable
-    from dgsforensics.review import labels
+    from dgsforensics.review import labels, wording
     from dgsforensics.review.session import Review
 
+    if not judgement:
+        raise UsageError("--as is missing: what are they?", "--as ai, real, unsure, unfit or none")
     known = [*Judgement, _NONE]
     if judgement not in known:
         raise UsageError(f"--as takes {', '.join(known[:-1])} or {_NONE}, got {judgement!r}")
@@ -75,7 +77,7 @@ def label(
         changed = review.label(chosen, meant, note)
     said = "not labelled any more" if meant is None else f"labelled {meant}"
     before = f", {len(chosen) - changed} of them before" if changed < len(chosen) else ""
-    progress.notice(f"{len(chosen)} images {said} by {printable(who)}{before}")
+    progress.notice(f"{wording.images(len(chosen))} {said} by {printable(who)}{before}")
 
 
 def _case_and_names(names: list[str]) -> tuple[Path, list[str]]:

@@ -36,7 +36,8 @@ def review(review: Review, query: str, order: Order, *, advance: bool) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     items, place = queries.listed(review, query, order), 0
-    _say(f"{len(items)} images: {printable(query) or 'all'}, by {order}. ? for help, q to quit.")
+    what = printable(query) or "all"
+    _say(f"{wording.images(len(items))}: {what}, by {order}. ? for help, q to quit.")
     while True:
         review.follow()
         if items:
@@ -62,13 +63,17 @@ def review(review: Review, query: str, order: Order, *, advance: bool) -> None:
                 place = _unlabelled(review, items, place)
             case "z" | "y":
                 changed = review.undo() if command == "z" else review.redo()
-                _say(f"{len(changed)} images changed" if changed else "there is no such step")
+                _say(
+                    f"{wording.images(len(changed))} changed"
+                    if changed
+                    else "there is no such step"
+                )
                 there = [i for i, item in enumerate(items) if item.sha256 in changed]
                 place = there[0] if there else place
             case "/":
                 try:
                     items, place = queries.listed(review, rest, order), 0
-                    _say(f"{len(items)} images")
+                    _say(wording.images(len(items)))
                 except UsageError as error:
                     _say(printable(error.message))
             case number if number.isdecimal() and number not in _WORDS:

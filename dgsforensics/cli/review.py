@@ -1,6 +1,7 @@
 """`dgsf review`: judge the images of a case in the terminal."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -17,6 +18,7 @@ from dgsforensics.cli.options import (
 from dgsforensics.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from dgsforensics.records import ScanInfo
     from dgsforensics.request import Request
     from dgsforensics.review.queries import Order
     from dgsforensics.review.session import Review
@@ -25,6 +27,8 @@ EPILOG = (
     "Keys are shown with ?; [review.keys] in config.toml of your configuration folder changes "
     "them. Labels are written at once. Exit codes: 0 done · 2 wrong usage · 130 interrupted."
 )
+BUSY_SECONDS = 2.0
+"""How long a key may wait for another process that writes into the case."""
 GRAPHICS = ("auto", "kitty", "sixel", "blocks", "text")
 THEMES = ("dark", "light")
 FLAGGED = "verdict:flagged"
@@ -138,7 +142,8 @@ def review(
         case=path,
         exclude=list(exclude or []),
     )
-    with Case.open(path) as opened:
+    with Case.open(path, busy=BUSY_SECONDS) as opened:
+        request = _as_before(request, opened.last_scan())
         loaded = Review(opened, signature(reviewer), blind=blind)
         chosen = _query(loaded, query, sort)
         if plain:
@@ -147,6 +152,19 @@ def review(
             plainly.review(loaded, *chosen, advance=advance)
             return
         _show(loaded, chosen, request, scans, graphics, theme, advance)
+
+
+def _as_before(request: "Request", last: "ScanInfo | None") -> "Request":
+    """What is not asked for is as in the scan before: a review must not judge anew by itself."""
+    options = {} if last is None else last.settings.options
+    asked = request.threshold is not None or request.fpr is not None
+    return replace(
+        request,
+        threshold=request.threshold if asked else options.get("probability"),
+        fpr=request.fpr if asked else options.get("fpr"),
+        model=request.model or options.get("detector"),
+        exclude=request.exclude or options.get("exclude", []),
+    )
 
 
 def _query(review: "Review", query: str | None, sort: str) -> "tuple[str, Order]":

@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from dgsforensics.records import Judgement
+from dgsforensics.review.history import Pair
 from dgsforensics.review.session import Review
 
 
@@ -21,19 +23,23 @@ class Agreement:
 
 
 def with_others(review: Review) -> list[Agreement]:
-    """The reviewer against each other one with an image in common, by name."""
-    pairs: dict[str, list[tuple[str, str]]] = {}
-    for sha256, mine in review.labels.items():
-        for item in review.copies(sha256)[:1]:
-            for decision in review.decisions(item):
-                if decision.reviewer != review.reviewer and decision.judgement is not None:
-                    pairs.setdefault(decision.reviewer, []).append((mine, decision.judgement))
-    return [_compared(other, pairs[other]) for other in sorted(pairs)]
+    """The reviewer against each other one with an image in common, by name.
+
+    A blind review goes by what both said before either could know of the other's label: what was
+    changed later changes nothing here, but for a label that was taken away.
+    """
+    found = ((other, +pairs) for other, pairs in sorted(review.pairs.items()))
+    return [_compared(other, pairs) for other, pairs in found if pairs]
 
 
-def _compared(other: str, pairs: list[tuple[str, str]]) -> Agreement:
-    count, same = len(pairs), sum(mine == theirs for mine, theirs in pairs)
-    left, right = Counter(mine for mine, _ in pairs), Counter(theirs for _, theirs in pairs)
+def _compared(other: str, pairs: Counter[Pair]) -> Agreement:
+    left: Counter[Judgement] = Counter()
+    right: Counter[Judgement] = Counter()
+    for (mine, theirs), times in pairs.items():
+        left[mine] += times
+        right[theirs] += times
+    count = pairs.total()
+    same = sum(times for (mine, theirs), times in pairs.items() if mine == theirs)
     chance = sum(left[label] * right[label] for label in left) / count**2
     kappa = None if chance == 1 else (same / count - chance) / (1 - chance)
     return Agreement(other, count, same, kappa)

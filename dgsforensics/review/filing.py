@@ -4,6 +4,7 @@ Nothing is ever overwritten, no link is followed, and only content that is what 
 touched. What stands in the way of one file is the outcome of that one; the rest goes on.
 """
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -13,10 +14,12 @@ from pathlib import Path
 
 from dgsforensics import placing
 from dgsforensics.case import ledger
-from dgsforensics.case.ledger import Kind, Operation, State, holds
+from dgsforensics.case.decisions import Log, standing
+from dgsforensics.case.ledger import Kind, Operation, State
 from dgsforensics.case.store import Case
 from dgsforensics.errors import UnreadableError, UsageError
 from dgsforensics.files import reason_of
+from dgsforensics.placing import holds
 from dgsforensics.records import Judgement
 from dgsforensics.review import sidecar
 from dgsforensics.review.labels import Labelled
@@ -44,6 +47,12 @@ class Plan:
     """Where it goes."""
     sidecars: dict[str, bytes] = field(default_factory=dict)
     """By their SHA-256."""
+    replaceable: dict[Path, str] = field(default_factory=dict)
+    """By place the SHA-256 of sidecars that were written for the case and may be replaced."""
+
+
+_IN_USE = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR)
+"""Why a folder is not removed that is not ours any more: it has files, or is no folder now."""
 
 
 def origins(case: Case) -> tuple[Path, dict[tuple[Path, str], Path]]:
@@ -73,7 +82,8 @@ def plan(
 
     Below `folder` that is `<label>/<path below the common root of the case>`; for a sidecar the
     path without the label, or beside an image that lies in `folder` already. A file that was
-    moved before keeps the path that it had in the first place. Raises `UsageError`.
+    moved before keeps the path that it had in the first place. A sidecar that says something else
+    now replaces the one that was written before, if nobody changed that. Raises `UsageError`.
     """
     folder = Path(os.path.abspath(folder))
     if os.path.lexists(folder) and not folder.is_dir():
@@ -81,6 +91,8 @@ def plan(
     root, first = origins(case)
     time = datetime.now(UTC).isoformat(timespec="seconds")
     made = Plan([], root, folder)
+    if kind == Kind.TAG:
+        made.replaceable.update((row.target, row.written) for row in _sidecars(case))
     for image in images:
         label = image.judgement
         for path in image.paths if label in wanted else ():
@@ -117,6 +129,30 @@ def carry_out(case: Case, plan: Plan, *, dry: bool) -> Iterator[Outcome]:
         yield Outcome(operation, refused)
 
 
+def outdated(case: Case, plan: Plan, reviewer: str | None) -> Iterator[tuple[Path, Judgement]]:
+    """The sidecars, beside those of the plan, that say what nobody says any more; what they say.
+
+    With a `reviewer`, what that one says otherwise.
+    """
+    stand = standing(Log(case).after())
+    planned = {operation.target for operation in plan.operations}
+    for row in _sidecars(case):
+        if row.target in planned or not holds(row.target, row.written):
+            continue
+        said = {
+            decision.judgement
+            for decision in stand.get(row.sha256, {}).values()
+            if decision.judgement is not None and reviewer in (None, decision.reviewer)
+        }
+        label = sidecar.label_of(row.target.read_bytes())
+        if said != {label} and (said or reviewer is None):
+            yield row.target, label
+
+
+def _sidecars(case: Case) -> list[Operation]:
+    return [row for row in ledger.operations(case, State.DONE) if row.kind == Kind.TAG]
+
+
 def runs(case: Case) -> list[int]:
     """The runs of which something can be taken back, the last one last."""
     done = ledger.operations(case, State.DONE)
@@ -127,7 +163,9 @@ def undo(case: Case, *, dry: bool) -> Iterator[Outcome]:
     """Take back the last of `runs`, its last file first; where `dry`, only look.
 
     A file goes back, or a copy or sidecar is deleted, only where its content is still the same. A
-    copy stays when the original is gone. What is not at its place any more is refused once.
+    copy stays when the original is gone. What is not at its place any more is refused once. Then
+    go the folders that were made for what is all taken back, also those that an earlier call did
+    not come to.
     """
     last = max(runs(case), default=None)
     done = [row for row in reversed(ledger.operations(case, State.DONE)) if row.run == last]
@@ -142,9 +180,24 @@ def undo(case: Case, *, dry: bool) -> Iterator[Outcome]:
             kept = refused is not None and not gone
             ledger.mark(case, operation, State.DONE if kept else State.UNDONE)
         yield Outcome(operation, refused)
-    for folder in (row.target for row in done if row.kind == Kind.FOLDER and not dry):
-        if folder.is_dir() and not folder.is_symlink() and not os.listdir(folder):
-            folder.rmdir()
+    if not dry:
+        yield from _remove_folders(case)
+
+
+def _remove_folders(case: Case) -> Iterator[Outcome]:
+    """Remove, where they are empty, the folders below which nothing is that was done."""
+    done = ledger.operations(case, State.DONE)
+    used = {folder for row in done if row.kind != Kind.FOLDER for folder in row.target.parents}
+    for row in reversed(done):
+        if row.kind != Kind.FOLDER or row.target in used:
+            continue
+        try:
+            row.target.rmdir()
+        except OSError as error:
+            if error.errno not in _IN_USE:
+                yield Outcome(row, f"the folder stays: {reason_of(error)}")
+                continue
+        ledger.mark(case, row, State.UNDONE)
 
 
 def _at_target(operation: Operation, plan: Plan) -> Outcome | None:
@@ -158,7 +211,13 @@ def _at_target(operation: Operation, plan: Plan) -> Outcome | None:
         return None
     if holds(target, operation.written):
         return Outcome(operation, already=True)
+    if _replaceable(target, plan):
+        return None
     return Outcome(operation, f"{target} is there already and is something else")
+
+
+def _replaceable(target: Path, plan: Plan) -> bool:
+    return target in plan.replaceable and holds(target, plan.replaceable[target])
 
 
 def _at_source(operation: Operation, plan: Plan) -> str | None:
@@ -188,7 +247,8 @@ def _attempt(case: Case, operation: Operation, plan: Plan) -> str | None:
             case Kind.COPY:
                 placing.copy(operation.source, target, part, operation.sha256)
             case Kind.TAG:
-                placing.write(plan.sidecars[operation.written], target, part)
+                replace = _replaceable(target, plan)
+                placing.write(plan.sidecars[operation.written], target, part, replace=replace)
     except UnreadableError as error:
         return error.message
     except OSError as error:
@@ -199,6 +259,10 @@ def _attempt(case: Case, operation: Operation, plan: Plan) -> str | None:
 def _at_end(operation: Operation) -> tuple[str | None, bool]:
     """Why an operation cannot be taken back, if so, and whether its result is gone altogether."""
     source, target = operation.source, operation.target
+    if link := operation.link():
+        return f"{link} is a symbolic link, which is not followed", False
+    if placing.same_place(source, target):
+        return f"{source} leads to the same file, and it may be the last one", False
     back = holds(source, operation.sha256)
     if not os.path.lexists(target):
         moved_back = operation.kind == Kind.MOVE and back

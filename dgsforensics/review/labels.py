@@ -34,6 +34,7 @@ _BY_DIGEST = "sha256:"
 TRAINED_ON = {Judgement.AI: Label.GENERATED, Judgement.REAL: Label.REAL}
 """What a detector learns from a label; from the others nothing."""
 _DIFFER = "reviewers differ"
+_CHANGED = "changed or gone since they were labelled"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that a spreadsheet would run."""
 _LABEL_FIRST = "label images first, with dgsf review or dgsf label"
@@ -155,7 +156,7 @@ def _places(case: Case) -> dict[str, list[Path]]:
 
 
 def training(case: Case, notice: Callable[[str], None] = lambda text: None) -> list[Listed]:
-    """What was labelled AI or real, for training; each image at one of the places where it lies.
+    """What was labelled AI or real, for training; each image at a place where it still lies.
 
     `notice` is told what is taken and how many images are left out and why. Raises `UsageError`
     when nothing is left.
@@ -167,7 +168,11 @@ def training(case: Case, notice: Callable[[str], None] = lambda text: None) -> l
             left_out[f"labelled {image.judgement}" if image.judgement else _DIFFER] += 1
             continue
         label = TRAINED_ON[image.judgement]
-        path = next((path for path in image.paths if path.is_file()), image.paths[0])
+        # Another file of this image may have been edited since; this one is as it was labelled.
+        path = next((path for path in image.paths if placing.holds(path, image.sha256)), None)
+        if path is None:
+            left_out[_CHANGED] += 1
+            continue
         listed.append(
             Listed(
                 path=path,
@@ -184,7 +189,8 @@ def training(case: Case, notice: Callable[[str], None] = lambda text: None) -> l
         )
     remarks = [f"{count} images left out: {reason}." for reason, count in left_out.items()]
     if not listed:
-        words = " ".join([f"{case.path}: nothing is labelled ai or real.", *remarks])
+        nothing = "nothing" if _CHANGED not in left_out else "nothing that is still there"
+        words = " ".join([f"{case.path}: {nothing} is labelled ai or real.", *remarks])
         raise UsageError(words, _LABEL_FIRST)
     counts = Counter(entry.label for entry in listed)
     taken = " and ".join(f"{counts[label]} {label}" for label in Label)

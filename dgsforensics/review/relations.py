@@ -32,7 +32,7 @@ class Relations:
         self._items: list[Item] = []
         """Those with a fingerprint."""
         self._fingerprints: NDArray[np.uint64] = np.zeros(0, np.uint64)
-        self._roots: dict[int, int] | None = None
+        self._roots: dict[Item, int] | None = None
 
     def forget(self) -> None:
         """To be called when files came or went."""
@@ -74,7 +74,7 @@ class Relations:
         match relation:
             case Relation.NEAR:
                 roots = self._near()
-                return lambda item: roots.get(item.index)
+                return lambda item: roots.get(item)
             case Relation.FOLDER:
                 return lambda item: item.path.parent
             case Relation.CAMERA:
@@ -82,12 +82,12 @@ class Relations:
             case Relation.SOFTWARE:
                 return lambda item: item.claim(Mark.SOFTWARE)
 
-    def _near(self) -> dict[int, int]:
-        """The group of each image, by `Item.index`."""
+    def _near(self) -> dict[Item, int]:
+        """The group of each image with a fingerprint."""
         self._load()
         if self._roots is None:
             roots = groups.group([int(number) for number in self._fingerprints])
-            self._roots = {item.index: root for item, root in zip(self._items, roots, strict=True)}
+            self._roots = dict(zip(self._items, roots, strict=True))
         return self._roots
 
     def _load(self) -> None:

@@ -6,13 +6,13 @@ process writes, a scan or a second reviewer, is followed.
 """
 
 import os
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dgsforensics.calibration import Calibration, Thresholds
-from dgsforensics.case.decisions import Entry, Log, Standing, standing
+from dgsforensics.case.decisions import Entry, Log
 from dgsforensics.case.store import Case, as_text
 from dgsforensics.errors import CaseError
 from dgsforensics.records import (
@@ -27,10 +27,7 @@ from dgsforensics.records import (
     Status,
     Verdict,
 )
-
-_State = tuple[Judgement | None, str]
-"""Label and note."""
-_UNTOUCHED: _State = (None, "")
+from dgsforensics.review.history import History, Pair, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +108,6 @@ class Item:
         return Shown(made.model, made.model_sha256, *scores, self.verdict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """What one entry of a step did to one image."""
-
-    path: Path
-    sha256: str
-    shown: Shown | None
-    before: _State
-    after: _State
-
-
 class Review:
     """An open case and one reviewer. Not for use from several threads at once."""
 
@@ -132,48 +118,46 @@ class Review:
         self.blind = blind
         self.items: list[Item] = []
         self._scales: dict[int, Scale] = {}
-        self._by_content: dict[str, list[Item]] = defaultdict(list)
+        self._by_content: dict[str, dict[Item, None]] = {}
         self._by_path: dict[str, Item] = {}
         self._newest: Row | None = None
         """The row recorded last."""
-        self._standing: Standing = {}
+        self._history = History(self.reviewer, blind=blind)
         self._log = Log(case)
-        self._last = 0
-        self._undo: list[list[_Change]] = []
-        self._redo: list[list[_Change]] = []
         self.load()
         self.follow()
 
     def load(self) -> None:
         """Read the files of the case anew: after a scan, those that are gone are gone here too."""
-        self.items = []
-        self._by_content.clear()
-        self._by_path.clear()
-        self._newest = None
-        self._add(self.case.current())
+        rows = self._read(self.case.current())
+        before, contents = self._by_path, list(self._by_content)
+        self.items, self._by_content, self._by_path, self._newest = [], {}, {}, None
+        self._add(rows, before)
+        self._history.count(contents, self._by_content.__contains__)
 
     def grow(self) -> list[Item]:
         """Take in the files that a running scan has recorded since; those new or changed."""
         newest = self._newest
-        return self._add(self.case.current() if newest is None else self.case.beyond(newest))
+        rows = self.case.current() if newest is None else self.case.beyond(newest)
+        return self._add(self._read(rows), self._by_path)
 
     def follow(self) -> set[str]:
         """Take in what anyone has added to the log; the images concerned, by sha256."""
-        return self._take(self._log.after(self._last))
+        return self._take(self._log.after(self._history.last))
 
     def copies(self, sha256: str) -> Sequence[Item]:
         """The files with this content."""
-        return self._by_content.get(sha256, ())
+        return list(self._by_content.get(sha256, ()))
 
     @property
-    def labels(self) -> dict[str, Judgement]:
-        """The reviewer's own labels, by sha256."""
-        found = {}
-        for sha256, by in self._standing.items():
-            mine = by.get(self.reviewer)
-            if mine is not None and mine.judgement is not None:
-                found[sha256] = mine.judgement
-        return found
+    def labels(self) -> Mapping[str, Judgement]:
+        """The reviewer's own labels, by sha256, as they are at any time."""
+        return self._history.labels
+
+    @property
+    def pairs(self) -> Mapping[str, Counter[Pair]]:
+        """How often which labels meet, by the other reviewer; over the contents in the case."""
+        return self._history.pairs
 
     def judgement(self, item: Item) -> Judgement | None:
         """The reviewer's own label."""
@@ -185,7 +169,7 @@ class Review:
 
     def decisions(self, item: Item) -> list[Decision]:
         """What may be seen of what stands for an image: the reviewer's own first, then by name."""
-        found = list(self._standing.get(item.sha256 or "", {}).values())
+        found = list(self._history.standing.get(item.sha256 or "", {}).values())
         if self.blind and self.judgement(item) is None:
             found = [decision for decision in found if decision.reviewer == self.reviewer]
         return sorted(found, key=lambda d: (d.reviewer != self.reviewer, d.reviewer))
@@ -197,17 +181,15 @@ class Review:
 
         `judgement` None takes labels away, `note` None leaves notes as they are.
         """
-        self.follow()  # another process of the reviewer may have written since
-        said = None if note is None else as_text(note.strip())
-        states = [
-            (item, (judgement, self.note_of(item) if said is None else said)) for item in items
-        ]
-        return self._write(Action.LABEL, states)
+        chosen, said = list(items), None if note is None else _line(note)
+        return self._write(
+            Action.LABEL,
+            lambda: [(i, (judgement, self.note_of(i) if said is None else said)) for i in chosen],
+        )
 
     def note(self, item: Item, text: str) -> int:
-        """Write a note to an image; how many that changed."""
-        self.follow()
-        return self._write(Action.NOTE, [(item, (self.judgement(item), as_text(text.strip())))])
+        """Write a note to an image; how many that changed. Control characters become blanks."""
+        return self._write(Action.NOTE, lambda: [(item, (self.judgement(item), _line(text)))])
 
     def undo(self) -> list[str]:
         """Take back the reviewer's last step; the sha256 of the images, none without a step."""
@@ -229,90 +211,93 @@ class Review:
     @property
     def steps(self) -> tuple[int, int]:
         """How many steps can be undone and redone."""
-        return len(self._undo), len(self._redo)
+        return len(self._history.undo), len(self._history.redo)
 
-    def _add(self, rows: Iterable[Row]) -> list[Item]:
-        touched = []
+    def _read(self, rows: Iterable[Row]) -> list[Row]:
+        """All rows and what their scores mean; where that fails, nothing has changed yet."""
+        found = list(rows)
+        if unknown := {row.scan_id for row in found if row.logit is not None} - set(self._scales):
+            scans = self.case.scans()
+            self._scales |= {scan.id: Scale.of(scan) for scan in scans if scan.id in unknown}
+        return found
+
+    def _add(self, rows: Iterable[Row], before: Mapping[str, Item]) -> list[Item]:
+        """Items for rows; those that there were `before` at the same path stay the same items."""
+        touched, contents = [], set()
         for row in rows:
-            item = self._by_path.get(str(row.path))
-            if item is None:
-                item = Item(len(self.items), row)
+            path = str(row.path)
+            item = before.get(path) or self._by_path.get(path) or Item(-1, row)
+            if path not in self._by_path:
+                item.index = len(self.items)
                 self.items.append(item)
-                self._by_path[str(row.path)] = item
+                self._by_path[path] = item
             elif item.sha256 is not None:
-                self._by_content[item.sha256].remove(item)
+                self._forget(item, item.sha256)
+                contents.add(item.sha256)
             self._judge(item, row)
             if item.sha256 is not None:
-                self._by_content[item.sha256].append(item)
+                self._by_content.setdefault(item.sha256, {})[item] = None
+                contents.add(item.sha256)
             touched.append(item)
             self._newest = row
+        self._history.count(contents, self._by_content.__contains__)
         return touched
+
+    def _forget(self, item: Item, sha256: str) -> None:
+        """The item no longer has this content."""
+        copies = self._by_content[sha256]
+        del copies[item]
+        if not copies:
+            del self._by_content[sha256]
 
     def _judge(self, item: Item, row: Row) -> None:
         item.row, item._claims = row, None
         item.scale = item.probability = item.verdict = None
-        if row.logit is None:
-            return
-        if row.scan_id not in self._scales:
-            self._scales |= {
-                scan.id: Scale.of(scan) for scan in self.case.scans() if scan.id == row.scan_id
-            }
-        item.scale = scale = self._scales[row.scan_id]
-        item.probability = scale.calibration.probability(row.logit)
-        item.verdict = scale.thresholds.verdict(row.logit)
+        if row.logit is not None:
+            item.scale = scale = self._scales[row.scan_id]
+            item.probability = scale.calibration.probability(row.logit)
+            item.verdict = scale.thresholds.verdict(row.logit)
 
-    def _state(self, item: Item) -> _State:
-        decision = self._standing.get(item.sha256 or "", {}).get(self.reviewer)
-        return (decision.judgement, decision.note) if decision else _UNTOUCHED
+    def _state(self, item: Item) -> State:
+        return self._history.state(item.sha256 or "")
 
-    def _write(self, action: Action, wanted: Iterable[tuple[Item, _State]]) -> int:
-        entries: dict[str, Entry] = {}
-        for item, state in wanted:
-            if item.sha256 is not None and state != self._state(item):
-                entries.setdefault(item.sha256, Entry(item.path, item.sha256, *state, item.shown))
-        return self._append(action, list(entries.values()))
+    def _write(self, action: Action, wanted: Callable[[], list[tuple[Item, State]]]) -> int:
+        """Write what is `wanted`, computed anew for as long as other processes come first."""
+        while True:
+            self.follow()
+            entries: dict[str, Entry] = {}
+            for item, state in wanted():
+                if item.sha256 is not None and state != self._state(item):
+                    made = Entry(item.path, item.sha256, *state, item.shown)
+                    entries.setdefault(item.sha256, made)
+            if not entries or self._append(action, list(entries.values())):
+                return len(entries)
 
     def _repeat(self, action: Action) -> list[str]:
-        self.follow()
-        steps = self._undo if action == Action.UNDO else self._redo
-        if not steps:
-            return []
-        entries = []
-        for change in steps[-1]:
-            state = change.before if action == Action.UNDO else change.after
-            entries.append(Entry(change.path, change.sha256, *state, change.shown))
-        self._append(action, entries)
-        return [entry.sha256 for entry in entries]
+        undoes = action == Action.UNDO
+        while True:
+            self.follow()
+            steps = self._history.undo if undoes else self._history.redo
+            if not steps:
+                return []
+            entries = [
+                Entry(it.path, it.sha256, *(it.before if undoes else it.after), it.shown)
+                for it in steps[-1]
+            ]
+            if self._append(action, entries):
+                return [entry.sha256 for entry in entries]
 
-    def _append(self, action: Action, entries: list[Entry]) -> int:
-        if entries:
-            self._log.append(self.reviewer, action, entries)
-            self.follow()  # in the order of the log, for another process may have come first
-        return len(entries)
+    def _append(self, action: Action, entries: list[Entry]) -> bool:
+        """False where another process has written since the log was followed."""
+        last = self._history.last
+        return bool(self._take(self._log.append(self.reviewer, action, entries, after=last)))
 
     def _take(self, decisions: Sequence[Decision]) -> set[str]:
-        steps: dict[int, list[Decision]] = defaultdict(list)
-        for decision in decisions:
-            steps[decision.step].append(decision)
-        for step in steps.values():
-            if step[0].reviewer == self.reviewer:
-                self._remember(step)
-            standing(step, self._standing)
-        self._last = decisions[-1].id if decisions else self._last
-        return {decision.sha256 for decision in decisions}
+        contents = self._history.take(decisions)
+        self._history.count(contents, self._by_content.__contains__)
+        return contents
 
-    def _remember(self, step: list[Decision]) -> None:
-        """Keep the stacks of undo and redo as the log has them."""
-        if step[0].action == Action.UNDO and self._undo:
-            self._redo.append(self._undo.pop())
-        elif step[0].action == Action.REDO and self._redo:
-            self._undo.append(self._redo.pop())
-        else:
-            self._redo.clear()
-            self._undo.append([self._change(decision) for decision in step])
 
-    def _change(self, decision: Decision) -> _Change:
-        old = self._standing.get(decision.sha256, {}).get(self.reviewer)
-        before = (old.judgement, old.note) if old else _UNTOUCHED
-        after = (decision.judgement, decision.note)
-        return _Change(decision.path, decision.sha256, decision.shown, before, after)
+def _line(text: str) -> str:
+    """A note as it is kept: what a terminal would obey is blanked."""
+    return "".join(c if c.isprintable() else " " for c in as_text(text)).strip()

@@ -4,10 +4,11 @@ The label is a keyword (`dc:subject`), which they show and search; who gave it, 
 detector had said are properties in a namespace of ours.
 """
 
+import re
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
-from dgsforensics.records import Decision
+from dgsforensics.records import Decision, Judgement
 from dgsforensics.report import printable
 
 NAMESPACE = "urn:dgsforensics:review:1#"
@@ -45,6 +46,14 @@ def render(decisions: Sequence[Decision]) -> bytes:
         f"   <dgsf:{name}>{_text(value)}</dgsf:{name}>\n" for name, value in properties.items()
     ]
     return (_HEAD + "".join(lines) + _TAIL).encode()
+
+
+def label_of(content: bytes) -> Judgement:
+    """The label in a sidecar that `render` made; raises ValueError for anything else."""
+    found = re.search(rb"<dgsf:label>(\w+)</dgsf:label>", content)
+    if found is None:
+        raise ValueError("not a sidecar of this program")
+    return Judgement(found[1].decode())
 
 
 def _bag(name: str, values: Sequence[str]) -> str:

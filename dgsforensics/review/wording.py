@@ -76,6 +76,11 @@ def amount(count: int | None) -> str:
     return f"{value:.0f} {unit}" if unit == "bytes" or value >= 99.95 else f"{value:.1f} {unit}"
 
 
+def images(count: int) -> str:
+    """A number of images."""
+    return f"{count} image" if count == 1 else f"{count} images"
+
+
 def files(count: int) -> str:
     """A number of files."""
     return f"{count} file" if count == 1 else f"{count} files"

@@ -162,6 +162,9 @@ class Board(Screen[None]):
             return False
         word = wording.JUDGEMENTS[label] if label else "no label"
         count = "" if len(items) == 1 else f"{changed} of {len(items)} images changed"
+        files = len(self.review.copies(items[0].sha256 or ""))
+        if not count and files > 1:
+            remark += f", and {wording.files(files - 1)} of the same content"
         before = " (as before)" if not changed and not count else ""
         self.say(f"{word}: {count or wording.name(items[0])}{before}{remark}")
         self.refresh_labels()
@@ -213,9 +216,8 @@ class Board(Screen[None]):
         place = next((i for i, item in enumerate(self.rows.items) if item in first), None)
         if place is not None:
             self.rows.move(place)
-        count = f"{len(changed)} images" if len(changed) > 1 else "1 image"
         back, forth = self.review.steps
-        self.say(f"{what}: {count}; {back} steps to undo, {forth} to redo")
+        self.say(f"{what}: {wording.images(len(changed))}; {back} steps to undo, {forth} to redo")
         self.refresh_labels()
 
     # Where to

@@ -118,13 +118,12 @@ SECTIONS: dict[str, tuple[Key, ...]] = {
             "evidence",
             "in full, or picture again",
         ),
-        Key(
-            "evidence-down", "right_square_bracket", "viewer('scroll_evidence', (1,))", "scroll"
-        ),
+        Key("evidence-down", "right_square_bracket", "viewer('scroll_evidence', (1,))", "scroll"),
         Key("evidence-up", "left_square_bracket", "viewer('scroll_evidence', (-1,))", "back"),
         Key("dark", "d", "app.dark", "dark", "dark or light"),
         Key("help", "question_mark,f1", "app.help", "help", footer=True),
         Key("quit", "q,ctrl+q", "app.quit", "quit", footer=True),
+        Key("interrupt", "ctrl+c", "app.quit", "quit"),
     ),
 }
 KEYS = {key.name: key for keys in SECTIONS.values() for key in keys}
@@ -193,5 +192,6 @@ _GLYPHS = {
     **{"equals_sign": "=", "minus": "-", "escape": "Esc", "backspace": "Backspace", "f1": "F1"},
     **{"enter": "Enter", "space": "Space", "up": "↑", "down": "↓", "pageup": "PgUp"},
     **{"pagedown": "PgDn", "home": "Home", "end": "End", "shift+left": "⇧←", "shift+right": "⇧→"},
-    **{"shift+up": "⇧↑", "shift+down": "⇧↓", "ctrl+q": "^Q", "ctrl+f": "^F", "ctrl+b": "^B"},
+    **{"shift+up": "⇧↑", "shift+down": "⇧↓", "ctrl+q": "^Q", "ctrl+c": "^C"},
+    **{"ctrl+f": "^F", "ctrl+b": "^B"},
 }

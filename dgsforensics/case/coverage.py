@@ -1,0 +1,46 @@
+"""What a scan looked for: a file that a later one should have found again and did not is gone.
+
+A scan of one file or of a part of the folder says nothing of the rest, nor does one with excludes
+of what it left out.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from dgsforensics.records import Row, ScanInfo
+
+
+def gone(scans: Sequence[ScanInfo]) -> Callable[[Row], bool]:
+    """Tells of a row of these scans whether a later one that ran to its end looked in vain.
+
+    `folders` of a scan's options holds the folders that it went through; one by an older version,
+    which did not say, is taken to have looked everywhere.
+    """
+    excludes = {scan.id: _excludes(scan.settings.options) for scan in scans}
+    looked = [
+        (scan.id, _beginnings(scan.settings.options), excludes[scan.id])
+        for scan in scans
+        if scan.finished is not None
+    ]
+
+    def tell(row: Row) -> bool:
+        path = str(row.path)
+        return any(
+            number > row.scan_id
+            and (beginnings is None or path.startswith(beginnings))
+            and left_out <= excludes[row.scan_id]
+            for number, beginnings, left_out in looked
+        )
+
+    return tell
+
+
+def _beginnings(options: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """What the paths that a scan covers begin with; None for all paths."""
+    folders = options.get("folders")
+    return None if folders is None else tuple(os.path.join(folder, "") for folder in folders)
+
+
+def _excludes(options: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(options["exclude"]) if "folders" in options else frozenset()

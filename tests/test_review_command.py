@@ -1,0 +1,38 @@
+"""What `dgsf review` asks of a scan before the screen comes up."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from dgsforensics.cli.review import _as_before
+from dgsforensics.records import ScanInfo, ScanSettings
+from dgsforensics.request import Request
+
+
+def scanned(**options: object) -> ScanInfo:
+    settings = ScanSettings("0", "tiny", "d" * 64, "p", 0.9, options)
+    return ScanInfo(1, datetime(2026, 1, 1, tzinfo=UTC), None, settings)
+
+
+@pytest.mark.parametrize(
+    ("asked", "before", "meant"),
+    [
+        ({}, {}, {}),
+        ({}, {"fpr": 0.05, "probability": None}, {"fpr": 0.05}),
+        ({"threshold": 0.9}, {"fpr": 0.05, "probability": None}, {"threshold": 0.9}),
+        ({"fpr": 0.1}, {"fpr": None, "probability": 0.5}, {"fpr": 0.1}),
+        ({}, {"detector": "mine", "exclude": ["*.gif"]}, {"model": "mine", "exclude": ["*.gif"]}),
+        ({"model": "x", "exclude": ["y"]}, {"detector": "mine", "exclude": ["*.gif"]}, None),
+    ],
+)
+def test_what_is_not_asked_for_is_as_in_the_scan_before(
+    asked: dict, before: dict, meant: dict | None
+) -> None:
+    found = _as_before(Request([Path("/photos")], **asked), scanned(**before))
+    assert found == Request([Path("/photos")], **(asked if meant is None else meant))
+
+
+def test_a_first_scan_is_as_asked_for() -> None:
+    request = Request([Path("/photos")], fpr=0.1)
+    assert _as_before(request, None) == request
