@@ -130,7 +130,7 @@ LAYERS = {
     "tui.board": 14,
     "tui.app": 15,
     "cli.options": 20,
-    "cli.output": 20,
+    "cli.output": 19,
     "cli.plainly": 20,
     "cli.apply": 21,
     "cli.calibrate": 21,

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dgsforensics.cli.options import BackboneWeights, Debug, configure_logging, interruptible
+from dgsforensics.cli.options import (
+    BackboneWeights,
+    Debug,
+    Device,
+    Model,
+    Workers,
+    configure_logging,
+    interruptible,
+)
 
 if TYPE_CHECKING:
     from dgsforensics.calibrating import Outcome
@@ -38,9 +46,7 @@ def calibrate(
             metavar="[FAKES]", help="Folder of generated images.", show_default="those it came with"
         ),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(envvar="DGSF_MODEL", metavar="NAME|FILE", help="Detector.")
-    ] = None,
+    model: Model = None,
     fpr: Annotated[
         list[float] | None,
         typer.Option(
@@ -63,26 +69,12 @@ def calibrate(
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
     backbone_weights: BackboneWeights = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            envvar="DGSF_DEVICE", metavar="auto|cpu|cuda|mps", help="Where the model runs."
-        ),
-    ] = "auto",
+    device: Device = "auto",
     batch: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Images in a forward pass.", show_default="auto"),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            envvar="DGSF_WORKERS",
-            min=1,
-            metavar="N",
-            help="Decoding threads.",
-            show_default="auto",
-        ),
-    ] = None,
+    workers: Workers = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
     debug: Debug = False,

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dgsforensics.cli.options import BackboneWeights, Debug, configure_logging, interruptible
+from dgsforensics.cli.options import (
+    BackboneWeights,
+    Debug,
+    Device,
+    Workers,
+    configure_logging,
+    interruptible,
+)
 from dgsforensics.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -72,26 +79,12 @@ def evaluate(
         ),
     ] = None,
     backbone_weights: BackboneWeights = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            envvar="DGSF_DEVICE", metavar="auto|cpu|cuda|mps", help="Where the model runs."
-        ),
-    ] = "auto",
+    device: Device = "auto",
     batch: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Images in a forward pass.", show_default="auto"),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            envvar="DGSF_WORKERS",
-            min=1,
-            metavar="N",
-            help="Decoding threads.",
-            show_default="auto",
-        ),
-    ] = None,
+    workers: Workers = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
     debug: Debug = False,

@@ -1,12 +1,11 @@
 """`dgsf models`: the detectors at hand, in words, checked, brought in and taken out."""
 
-import io
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dgsforensics.cli import output
 from dgsforensics.cli.options import BackboneWeights, Debug, configure_logging, interruptible
 from dgsforensics.errors import CheckpointError, ExitCode, UsageError
 
@@ -42,7 +41,7 @@ def list_models(
 
     found = catalogue.entries()
     if as_json:
-        _print(to_json({"models": [_facts(entry) for entry in found]}))
+        output.show(to_json({"models": [_facts(entry) for entry in found]}))
         return
     digits = None if long else SHORT
     rows = [["name", "where", "backbone", "method", "calibrated on", "sha256"]]
@@ -55,7 +54,7 @@ def list_models(
         else:
             row.append(f"UNUSABLE: {entry.problem}")
         rows.append(row)
-    _table(rows)
+    output.table(rows)
 
 
 @app.command(epilog=EPILOG)
@@ -70,7 +69,7 @@ def info(model: Model, as_json: AsJson = False, debug: Debug = False) -> None:
     path = checkpoint.resolve(model)
     loaded = checkpoint.read(path)
     if not as_json:
-        _print(*card.render(loaded).splitlines())
+        output.show(*card.render(loaded).splitlines())
         return
     facts = {
         "name": loaded.config.name,
@@ -81,7 +80,7 @@ def info(model: Model, as_json: AsJson = False, debug: Debug = False) -> None:
         "card": loaded.card,
     }
     try:
-        _print(to_json(facts))
+        output.show(to_json(facts))
     except ValueError as error:
         raise CheckpointError(f"{path.name}: its card holds a number that is none") from error
 
@@ -112,7 +111,7 @@ def verify(
     sound = True
     for name, path in files:
         wrong = catalogue.problems(path, sha256=sha256, backbone_weights=backbone_weights)
-        _print(*(f"{name}: {problem}" for problem in wrong or ["OK"]))
+        output.show(*(f"{name}: {problem}" for problem in wrong or ["OK"]))
         sound &= not wrong
     raise typer.Exit(ExitCode.CLEAN if sound else ExitCode.ERROR)
 
@@ -158,7 +157,7 @@ def import_model(
     catalogue.refuse_existing(catalogue.targets(name, folder), force=force)
     made, tower = reference.read(file, name, backbone or reference.BACKBONE)
     written = catalogue.install(made, tower, card.render(made), folder, force=force)
-    _print(*map(str, written))
+    output.show(*map(str, written))
     origin = made.card["origin"]
     adapters = f", adapters {origin['adapters']}" if "adapters" in origin else ""
     use = printable(name if out is None else written[0])
@@ -184,36 +183,12 @@ def export(
 
     loaded = checkpoint.read(checkpoint.resolve(model))
     catalogue.export(loaded, out, backbone_weights=backbone_weights, force=force)
-    _print(str(out))
+    output.show(str(out))
 
 
 def _start(debug: bool) -> None:
     configure_logging(debug=debug)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # whatever the locale
-
-
-def _print(*lines: str) -> None:
-    """Results: names, paths and cards may hold what a terminal would act on."""
-    from dgsforensics.report import printable
-
-    try:
-        for line in lines:
-            print(printable(line))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise  # a reader that has seen enough
-    except OSError as error:
-        raise UsageError(f"cannot write the results: {error.strerror}") from error
-
-
-def _table(rows: list[list[str]]) -> None:
-    """In columns as wide as they need to be; a row may end early, with a remark."""
-    whole = [row for row in rows if len(row) == len(rows[0])]
-    widths = [max(map(len, column)) for column in zip(*whole, strict=True)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
-        _print("  ".join([*cells, row[-1]]))
+    output.start()
 
 
 def _facts(entry: "Entry") -> dict[str, Any]:

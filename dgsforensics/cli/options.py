@@ -23,6 +23,19 @@ SCAN_EPILOG = (
 )
 
 Debug = Annotated[bool, typer.Option("--debug", help="Log everything, show tracebacks.")]
+Model = Annotated[
+    str | None, typer.Option(envvar="DGSF_MODEL", metavar="NAME|FILE", help="Detector.")
+]
+Device = Annotated[
+    str,
+    typer.Option(envvar="DGSF_DEVICE", metavar="auto|cpu|cuda|mps", help="Where the model runs."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        envvar="DGSF_WORKERS", min=1, metavar="N", help="Decoding threads.", show_default="auto"
+    ),
+]
 BackboneWeights = Annotated[
     Path | None,
     typer.Option(

@@ -10,6 +10,8 @@ import typer
 from dgsforensics.cli.options import (
     BackboneWeights,
     Debug,
+    Device,
+    Model,
     Reviewer,
     configure_logging,
     interruptible,
@@ -80,16 +82,9 @@ def review(
             "--plain", help="Line by line, without a screen or a scan: for screen readers."
         ),
     ] = False,
-    model: Annotated[
-        str | None, typer.Option(envvar="DGSF_MODEL", metavar="NAME|FILE", help="Detector.")
-    ] = None,
+    model: Model = None,
     backbone_weights: BackboneWeights = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            envvar="DGSF_DEVICE", metavar="auto|cpu|cuda|mps", help="Where the model runs."
-        ),
-    ] = "auto",
+    device: Device = "auto",
     threshold: Annotated[
         float | None,
         typer.Option(

@@ -8,6 +8,9 @@ import typer
 from dgsforensics.cli.options import (
     BackboneWeights,
     Debug,
+    Device,
+    Model,
+    Workers,
     configure_logging,
     interruptible,
     rank,
@@ -24,29 +27,13 @@ def scan(
         str | None,
         typer.Option(metavar="FILE|-", help="Read paths from a file or, with -, standard input."),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(envvar="DGSF_MODEL", metavar="NAME|FILE", help="Detector.")
-    ] = None,
+    model: Model = None,
     backbone_weights: BackboneWeights = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            envvar="DGSF_DEVICE", metavar="auto|cpu|cuda|mps", help="Where the model runs."
-        ),
-    ] = "auto",
+    device: Device = "auto",
     batch: Annotated[
         str, typer.Option(envvar="DGSF_BATCH", metavar="N|auto", help="Images in a forward pass.")
     ] = "auto",
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            envvar="DGSF_WORKERS",
-            min=1,
-            metavar="N",
-            help="Decoding threads.",
-            show_default="auto",
-        ),
-    ] = None,
+    workers: Workers = None,
     threshold: Annotated[
         float | None,
         typer.Option(
