@@ -96,8 +96,8 @@ def run(request: Request, tell: Tell) -> Outcome:
         )
     )
     assert job is not None and job.case is not None
-    places = [found.path if isinstance(found, Failure) else found for found in job.found]
-    recalibration.refuse_rates(request.rates, sum(not _is_fake(p, request) for p in places))
+    files = [found.path if isinstance(found, Failure) else found for found in job.found]
+    recalibration.refuse_rates(request.rates, sum(not _is_fake(p, request) for p in files))
     rows, fingerprints = _score(job, job.case, tell)
     real_rows = [row for row in rows if not _is_fake(row.path, request)]
     fake_rows = [row for row in rows if _is_fake(row.path, request)]
@@ -150,8 +150,8 @@ def write(outcome: Outcome, card: str, *, force: bool) -> str:
 
 
 def _bring(backbone: Path, folder: Path) -> None:
-    places = (folder, checkpoint.user_folder())
-    if not backbone.is_file() or any((place / backbone.name).is_file() for place in places):
+    folders = (folder, checkpoint.user_folder())
+    if not backbone.is_file() or any((near / backbone.name).is_file() for near in folders):
         return
     partial = folder / f"{backbone.name}.part"
     try:
@@ -166,8 +166,8 @@ def _refuse_odd_folders(request: Request) -> None:
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"{folder} is not a folder", "give a folder of images")
-    places = [Path(os.path.realpath(folder)) for folder in folders]
-    if len(places) > 1 and any(a.is_relative_to(b) for a, b in (places, places[::-1])):
+    real = [Path(os.path.realpath(folder)) for folder in folders]
+    if len(real) > 1 and any(a.is_relative_to(b) for a, b in (real, real[::-1])):
         raise UsageError(
             "one folder is inside the other",
             "photographs and generated images need folders of their own, side by side",

@@ -7,9 +7,12 @@ import typer
 
 from dgsforensics.cli.options import (
     BackboneWeights,
+    Batch,
     Debug,
     Device,
     Model,
+    Quiet,
+    Verbose,
     Workers,
     configure_logging,
     interruptible,
@@ -70,13 +73,10 @@ def calibrate(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
     backbone_weights: BackboneWeights = None,
     device: Device = "auto",
-    batch: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Images in a forward pass.", show_default="auto"),
-    ] = None,
+    batch: Batch = None,
     workers: Workers = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Measure a detector's thresholds on your own photographs.

@@ -10,8 +10,11 @@ import typer
 
 from dgsforensics.cli.options import (
     BackboneWeights,
+    Batch,
     Debug,
     Device,
+    Quiet,
+    Verbose,
     Workers,
     configure_logging,
     interruptible,
@@ -80,13 +83,10 @@ def evaluate(
     ] = None,
     backbone_weights: BackboneWeights = None,
     device: Device = "auto",
-    batch: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Images in a forward pass.", show_default="auto"),
-    ] = None,
+    batch: Batch = None,
     workers: Workers = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Evaluate detectors on labelled images.

@@ -36,6 +36,12 @@ Workers = Annotated[
         envvar="DGSF_WORKERS", min=1, metavar="N", help="Decoding threads.", show_default="auto"
     ),
 ]
+Batch = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Images in a forward pass.", show_default="auto"),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
 BackboneWeights = Annotated[
     Path | None,
     typer.Option(

@@ -60,7 +60,11 @@ def review(review: Review, query: str, order: Order, *, advance: bool) -> None:
             case "p":
                 place = max(place - 1, 0)
             case "u":
-                place = _unlabelled(review, items, place)
+                found = queries.next_unlabelled(review, items, place)
+                if found is None:
+                    _say("every image listed has a label")
+                else:
+                    place = found
             case "z" | "y":
                 changed = review.undo() if command == "z" else review.redo()
                 _say(
@@ -114,16 +118,6 @@ def _evidence(review: Review, item: Item) -> Iterator[str]:
     for title, lines in describe(review, item, None):
         yield f"{title}:"
         yield from (f"  {name} {value}" if name else f"  {value}" for name, value in lines)
-
-
-def _unlabelled(review: Review, items: list[Item], place: int) -> int:
-    """The next image without a label, round the end if need be; here when there is none."""
-    for step in range(1, len(items) + 1):
-        there = (place + step) % len(items)
-        if review.judgement(items[there]) is None and items[there].sha256 is not None:
-            return there
-    _say("every image listed has a label")
-    return place
 
 
 def _say(*lines: str) -> None:

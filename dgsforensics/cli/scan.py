@@ -10,6 +10,8 @@ from dgsforensics.cli.options import (
     Debug,
     Device,
     Model,
+    Quiet,
+    Verbose,
     Workers,
     configure_logging,
     interruptible,
@@ -93,8 +95,8 @@ def scan(
     exit_zero: Annotated[
         bool, typer.Option("--exit-zero", help="Exit 0 once the scan has run through.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Score images and list those that look generated.

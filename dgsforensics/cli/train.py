@@ -9,6 +9,8 @@ import typer
 from dgsforensics.cli.options import (
     BackboneWeights,
     Debug,
+    Quiet,
+    Verbose,
     configure_logging,
     interruptible,
     rank,
@@ -167,8 +169,8 @@ def train(
     force: Annotated[
         bool, typer.Option("--force", help="Start over, and replace what is there.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Train a detector on your own images.

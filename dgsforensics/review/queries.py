@@ -107,6 +107,20 @@ def _word(review: Review, word: str) -> Test:
             return lambda item: said[agreement(review, item)] in answers
 
 
+def next_unlabelled(
+    review: Review, items: Sequence[Item], place: int, direction: int = 1
+) -> int | None:
+    """Where the next image without a label of the reviewer's is, round the end if need be.
+
+    `direction` is 1 or -1. None when all that can be labelled are.
+    """
+    for step in range(1, len(items) + 1):
+        there = (place + direction * step) % len(items)
+        if review.judgement(items[there]) is None and items[there].sha256 is not None:
+            return there
+    return None
+
+
 def agreement(review: Review, item: Item) -> bool | None:
     """Whether those who labelled an image say the same; None with fewer than two."""
     labels = [d.judgement for d in review.decisions(item) if d.judgement is not None]

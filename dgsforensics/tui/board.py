@@ -55,7 +55,7 @@ class Board(Screen[None]):
         self.status = StatusLine()
         self._summary = self._dropped = ""
         self._left_at: Item | None = None
-        """The image that the cursor was on when the filter hid it."""
+        """The image that the cursor was on last, for when a filter has hidden all."""
         self._in_use = False
         self._size_of_group: Callable[[Item], int] = lambda item: 1
 
@@ -76,14 +76,11 @@ class Board(Screen[None]):
 
     def refresh_items(self) -> None:
         """List anew: files came or went, or another choice was made. Labels count as they are."""
-        current, choice = self.rows.current or self._left_at, self._choice
+        self._left_at = self.rows.current or self._left_at
+        choice = self._choice
         if choice.only is not None and choice.only not in self.review.items:
             choice = self._choice = replace(choice, only=None)
-        found = choice.items(self.review, self.relations)
-        if current is not None and current not in found:  # read anew: the same file
-            same = (item for item in found if item.path == current.path)
-            current, self._left_at = next(same, None), current
-        self._show(found, current)
+        self._show(choice.items(self.review, self.relations), self._left_at)
 
     def take_in(self, grown: Sequence[Item]) -> None:
         """List files that a scan has recorded, and no longer those that are gone.
@@ -242,14 +239,13 @@ class Board(Screen[None]):
 
     def action_unlabelled(self, direction: int) -> None:
         """To the next image without a label, round the end if need be."""
-        items, start = self.rows.items, self.rows.cursor
-        for step in range(1, len(items) + 1):
-            place = (start + direction * step) % len(items)
-            if self.review.judgement(items[place]) is None and items[place].sha256 is not None:
-                round_the_end = (place < start) is (direction > 0)
-                self._go(place, "went on from the other end of the list" * round_the_end)
-                return
-        self.say("every image listed has a label")
+        start = self.rows.cursor
+        place = queries.next_unlabelled(self.review, self.rows.items, start, direction)
+        if place is None:
+            self.say("every image listed has a label")
+            return
+        round_the_end = (place < start) is (direction > 0)
+        self._go(place, "went on from the other end of the list" * round_the_end)
 
     # What is listed
 
