@@ -41,10 +41,14 @@ class Thresholds:
     origin: str
     """How they were chosen, for people."""
 
-    def verdict(self, logit: float) -> Verdict:
-        """What a logit means here."""
+    def verdict(self, logit: float, domain: str | None = None) -> Verdict:
+        """What a logit means here; every verdict there is comes from this rule.
+
+        `domain` says that the picture is no photograph, and what instead; None: it may be one. What
+        is out of domain is never flagged, for no error rate was measured on its like.
+        """
         if logit >= self.upper:
-            return Verdict.FLAGGED
+            return Verdict.FLAGGED if domain is None else Verdict.INCONCLUSIVE
         return Verdict.INCONCLUSIVE if logit >= self.lower else Verdict.NOT_FLAGGED
 
 

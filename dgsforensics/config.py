@@ -16,8 +16,9 @@ T = TypeVar("T")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-PREPROCESSING_VERSION = 1
-"""Raised whenever the same file would give other input pixels, so that no old score is reused."""
+PREPROCESSING_VERSION = 2
+"""Raised whenever the same file would give other input pixels or another domain, so that no old
+score is reused."""
 
 
 @dataclass(frozen=True, slots=True)

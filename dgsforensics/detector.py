@@ -19,7 +19,7 @@ import PIL.Image
 import torch
 from numpy.typing import NDArray
 
-from dgsforensics import checkpoint, files, groups, images, patches
+from dgsforensics import checkpoint, domain, files, groups, images, patches
 from dgsforensics.calibration import Calibration, Thresholds
 from dgsforensics.checkpoint import Checkpoint
 from dgsforensics.config import DetectorConfig, InputConfig
@@ -57,6 +57,7 @@ class _Prepared:
     pixels: NDArray[np.uint8]
     """(size, size, 3) RGB."""
     note: str | None
+    domain: str | None
     traits: Traits | None = None
 
 
@@ -112,7 +113,7 @@ class Detector:
         [logit] = self.logits(prepared.pixels[None])
         if not math.isfinite(logit):
             raise UnreadableError(NO_SCORE)
-        return self._judge(path, prepared.facts, logit, prepared.note)
+        return self._judge(path, prepared, logit)
 
     def scan(
         self,
@@ -206,11 +207,11 @@ class Detector:
                 case Failure():
                     rows.append(row)
                 case Known():
-                    rows.append(self._judge(path, row.facts, row.logit, row.note, cached=True))
+                    rows.append(replace(self._judge(path, row, row.logit), cached=True))
                 case _Prepared():
                     logit = next(logits)
                     if math.isfinite(logit):
-                        judged = self._judge(path, row.facts, logit, row.note)
+                        judged = self._judge(path, row, logit)
                         rows.append(replace(judged, traits=row.traits))
                     else:
                         rows.append(Failure(path, row.facts, Status.UNREADABLE, NO_SCORE))
@@ -270,23 +271,23 @@ class Detector:
 
     def _prepare(self, picture: Picture) -> _Prepared:
         pixels, remark = input_pixels(self.config.input, picture)
-        notes = [note for note in (picture.note, remark) if note]
-        return _Prepared(picture.facts, pixels, "; ".join(notes) or None)
+        found = domain.recognise(picture.pixels)
+        notes = (found and f"out of domain: {found}", picture.note, remark)
+        text = "; ".join(note for note in notes if note)
+        return _Prepared(picture.facts, pixels, text or None, found)
 
-    def _judge(
-        self, path: Path, facts: FileFacts, logit: float, note: str | None, cached: bool = False
-    ) -> Prediction:
+    def _judge(self, path: Path, row: _Prepared | Known, logit: float) -> Prediction:
         return Prediction(
             path=path,
-            facts=facts,
+            facts=row.facts,
             logit=logit,
             probability=self.calibration.probability(logit),
-            verdict=self.thresholds.verdict(logit),
+            verdict=self.thresholds.verdict(logit, row.domain),
             threshold=self.calibration.probability(self.thresholds.upper),
             model=self.config.name,
             model_sha256=self.checkpoint.sha256,
-            cached=cached,
-            reason=note,
+            reason=row.note,
+            domain=row.domain,
         )
 
 

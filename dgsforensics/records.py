@@ -121,6 +121,9 @@ class Prediction:
     """What limits the score, e.g. that only the first of several frames was read."""
     traits: Traits | None = None
     """None where nobody looked, as for a cached score."""
+    domain: str | None = None
+    """What the picture is in place of a photograph, as `domain.recognise` says; `reason` has it,
+    too. None: it may be a photograph."""
 
     @property
     def status(self) -> Status:
@@ -136,6 +139,8 @@ class Known:
     logit: float
     note: str | None
     """The `Prediction.reason` of then."""
+    domain: str | None = None
+    """The `Prediction.domain` of then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,3 +281,5 @@ class Row:
     """In its scan, from 0."""
     traits: Stored | None
     """None where nobody looked."""
+    domain: str | None = None
+    """As `Prediction.domain`."""

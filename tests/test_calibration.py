@@ -229,6 +229,11 @@ def test_the_band_is_never_upside_down(
     below = found.verdict(math.nextafter(found.upper, -math.inf))
     assert below is (Verdict.INCONCLUSIVE if found.lower < found.upper else Verdict.NOT_FLAGGED)
     assert found.verdict(math.nextafter(found.lower, -math.inf)) is Verdict.NOT_FLAGGED
+    # Out of domain, nothing is flagged and all else stays.
+    for logit in (found.upper, math.inf):
+        assert found.verdict(logit, "noise") is Verdict.INCONCLUSIVE
+    for logit in (math.nextafter(found.upper, -math.inf), found.lower, -math.inf):
+        assert found.verdict(logit, "noise") is found.verdict(logit)
 
 
 def test_thresholds_come_from_what_was_asked_for() -> None:

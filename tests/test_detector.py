@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import os
 import random
 import threading
@@ -12,12 +13,14 @@ from PIL import Image
 import tiny_clip
 from conftest import photo
 from dgsforensics import Detector, files, patches
+from dgsforensics.calibration import Thresholds
 from dgsforensics.config import LoraConfig
 from dgsforensics.devices import is_out_of_memory, pick_device
 from dgsforensics.errors import DeviceError, UnreadableError
 from dgsforensics.files import Limits
 from dgsforensics.folders import find_files
 from dgsforensics.records import Failure, FileFacts, Known, Prediction, Status
+from rendered import gallery
 
 
 @pytest.fixture
@@ -192,6 +195,53 @@ def test_score_takes_paths_and_open_images(detector, folder):
 def test_small_pictures_say_so(detector):
     assert detector.score(photo(240, 240)).reason is None
     assert "1 of 49 patches distinct" in detector.score(Image.new("RGB", (1, 1))).reason
+
+
+@pytest.mark.parametrize("view", ["patches", "whole"])
+def test_what_is_out_of_domain_is_never_flagged(tiny_backbone, tmp_path, view):
+    file = tiny_clip.write_detector(tmp_path, tiny_backbone, tiny_clip.config(view=view))
+    detector = Detector.load(file, "cpu", tiny_backbone)
+    for cut, out in ((-math.inf, "inconclusive"), (math.inf, "not_flagged")):
+        detector.thresholds = Thresholds(cut, cut, "made up")
+        plain = detector.score(photo(300, 300))
+        assert (plain.domain, plain.verdict == "flagged") == (None, cut < 0)
+        page = detector.score(gallery()["page"])
+        assert (page.domain, page.verdict) == ("a document or drawing", out)
+        assert page.reason == "out of domain: a document or drawing"
+
+
+def test_out_of_domain_comes_first_and_with_other_notes(detector):
+    row = detector.score(Image.new("RGBA", (40, 20), (9, 9, 9, 99)))
+    assert row.domain == "too small to judge"
+    assert row.reason == (
+        "out of domain: too small to judge; transparency laid over white; "
+        "small picture: 1 of 49 patches distinct"
+    )
+
+
+def test_a_known_score_keeps_its_domain(detector, folder, monkeypatch):
+    gallery()["page"].save(folder / "page.png")
+    detector.thresholds = Thresholds(-math.inf, -math.inf, "made up")
+    first = {row.facts.sha256: row for row in detector.scan([folder])}
+
+    def known(sha256):
+        row = first[sha256]
+        return Known(row.facts, row.logit, row.reason, row.domain)
+
+    rows = [r for rows in detector.scan_batches(find_files([folder]), known=known) for r in rows]
+    page = rows.pop()
+    assert (page.path.name, page.cached, page.verdict) == ("page.png", True, "inconclusive")
+    assert page.domain == "a document or drawing"
+    assert page.reason == "out of domain: a document or drawing"
+    assert {(row.domain, row.verdict) for row in rows} == {(None, "flagged")}
+
+
+def test_an_altered_picture_has_a_domain_of_its_own(detector, folder):
+    def blank(picture):
+        return dataclasses.replace(picture, pixels=np.full_like(picture.pixels, 200))
+
+    rows = [r for rows in detector.scan_batches(find_files([folder]), alter=blank) for r in rows]
+    assert {row.domain for row in rows} == {"a single colour"}
 
 
 def test_verdict_follows_the_thresholds(detector, folder):

@@ -16,6 +16,7 @@ from conftest import photo
 from dgsforensics import Detector, checkpoint
 from dgsforensics.backbone import load_backbone, locate_weights, sha256_of
 from dgsforensics.records import Prediction
+from rendered import gallery
 
 DGSF = [sys.executable, "-m", "dgsforensics", "scan"]
 
@@ -103,6 +104,24 @@ def test_scan_of_a_folder_and_of_the_same_again(folder):
     again = [json.loads(line) for line in second.stdout.splitlines()]
     assert all(row["cached"] for row in again)
     assert [row["logit"] for row in again] == [row["logit"] for row in rows]
+
+
+@pytest.mark.parametrize("rate", ["0.01", "0.2"])
+def test_no_graphic_is_flagged_and_the_reason_is_said(tmp_path, rate):
+    folder = tmp_path / "graphics"
+    folder.mkdir()
+    for name, image in gallery(640, 480).items():
+        image.save(folder / f"{name}.png")
+        image.save(folder / f"{name}.jpg", quality=60)
+        image.resize((320, 240)).save(folder / f"{name}.webp", quality=80)
+    for options in (["--fpr", rate], ["--threshold", "0.001"]):  # the second from the case file
+        result = dgsf(folder, "--jsonl", *options)
+        assert result.returncode == 0, result.stderr
+        rows = [json.loads(line) for line in result.stdout.splitlines()]
+        assert len(rows) == 3 * len(gallery())
+        for row in rows:
+            assert row["verdict"] in ("inconclusive", "not_flagged"), row["path"]
+            assert row["reason"].startswith("out of domain: "), row["path"]
 
 
 def test_a_killed_scan_resumes_and_loses_no_finished_row(folder):

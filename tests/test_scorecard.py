@@ -7,6 +7,7 @@ import pytest
 from dgsforensics.calibration import Calibration
 from dgsforensics.datasets import Listed
 from dgsforensics.evaluation import scorecard
+from dgsforensics.evaluation.output import Row
 from dgsforensics.evaluation.scorecard import Contender
 from dgsforensics.evaluation.slices import Entry, Slice
 from dgsforensics.records import FileFacts, Label
@@ -37,15 +38,19 @@ def entries(labels: list[int], groups: list[str] | None = None) -> list[Entry]:
     ]
 
 
+def row(made: Contender, tier: str, rows: list[Entry], logits: np.ndarray, *outside: int) -> Row:
+    """Of the slice of everything; `outside` are the positions of those out of domain."""
+    beyond = np.isin(np.arange(len(rows)), outside)
+    return scorecard.row(made, tier, everything(rows), rows, logits, beyond)
+
+
 def everything(rows: list[Entry]) -> Slice:
     return Slice("all", "slice", tuple(range(len(rows))))
 
 
 def test_a_row_by_hand() -> None:
     rows = entries([0, 0, 1, 1])
-    found = scorecard.row(
-        contender(rates=(0.1,)), "web", everything(rows), rows, np.array([-3.0, 0.2, -0.5, 2.0])
-    )
+    found = row(contender(rates=(0.1,)), "web", rows, np.array([-3.0, 0.2, -0.5, 2.0]))
     assert (found.detector, found.tier, found.slice) == ("one", "web", "all")
     assert (found.real, found.generated, found.real_of) == (2, 2, "slice")
     values = {name: estimate and estimate.value for name, estimate in found.figures.items()}
@@ -71,23 +76,29 @@ def test_a_row_by_hand() -> None:
     assert all(e is not None and e.low <= e.value <= e.high for e in found.figures.values())
 
 
+def test_what_is_out_of_domain_is_never_flagged() -> None:
+    rows = entries([0, 0, 1, 1])
+    logits = np.array([-3.0, 0.2, -0.5, 2.0])
+    before, found = (row(contender(), "clean", rows, logits, *out).figures for out in ((), (1, 3)))
+    values = {name: found[name].value for name in ("r_acc", "f_acc", "inconclusive")}
+    assert values == {"r_acc": 1, "f_acc": 0, "inconclusive": 0.5}
+    for name in ("auroc", "ap", "ece", "brier"):  # of logits, whatever the verdict
+        assert found[name] == before[name]
+
+
 def test_a_threshold_for_a_rate_is_the_calibrated_one() -> None:
     rows = entries([0, 1])
     at = CALIBRATION.at_fpr(0.5)
-    found = scorecard.row(
-        contender(rates=(0.5,)), "clean", everything(rows), rows, np.array([at - 0.01, at])
-    )
+    found = row(contender(rates=(0.5,)), "clean", rows, np.array([at - 0.01, at]))
     assert found.figures["acc_at_0.5"].value == 1
     assert found.figures["f_acc"].value == 0
 
 
 def test_images_without_a_score_in_this_tier_do_not_count() -> None:
     rows = entries([0, 1, 1])
-    found = scorecard.row(
-        contender(), "clean", everything(rows), rows, np.array([-1.0, 1.0, math.nan])
-    )
+    found = row(contender(), "clean", rows, np.array([-1.0, 1.0, math.nan]))
     assert (found.real, found.generated) == (1, 1)
-    nothing = scorecard.row(contender(), "clean", everything(rows), rows, np.full(3, math.nan))
+    nothing = row(contender(), "clean", rows, np.full(3, math.nan))
     assert (nothing.real, nothing.generated) == (0, 0)
     assert set(nothing.figures) == set(found.figures)
     assert set(nothing.figures.values()) == {None}
@@ -95,7 +106,7 @@ def test_images_without_a_score_in_this_tier_do_not_count() -> None:
 
 def test_one_class_leaves_figures_open() -> None:
     rows = entries([1, 1])
-    found = scorecard.row(contender(), "clean", everything(rows), rows, np.array([-9.0, 1.0]))
+    found = row(contender(), "clean", rows, np.array([-9.0, 1.0]))
     given = {name for name, estimate in found.figures.items() if estimate is not None}
     assert given == {"acc", "f_acc", "inconclusive"}
     assert scorecard.curves(contender(), "clean", everything(rows), rows, np.zeros(2)) is None
@@ -109,7 +120,7 @@ def test_groups_widen_intervals() -> None:
     together = entries(labels, [str(i // 3) for i in range(60)])
     width = []
     for rows in (apart, together):
-        auroc = scorecard.row(contender(), "clean", everything(rows), rows, logits).figures["auroc"]
+        auroc = row(contender(), "clean", rows, logits).figures["auroc"]
         width.append(auroc.high - auroc.low)
     assert width[1] > 1.3 * width[0]
 

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,20 @@ def test_a_score_comes_back_under_its_own_key_only(tmp_path: Path) -> None:
         for key in (("web", "model", "v1"), ("clean", "other", "v1"), ("clean", "model", "v2")):
             assert kept.known(*key)(A) is None
         assert kept.known("clean", "model", "v1")("c" * 64) is None
+
+
+def test_the_domain_is_kept_and_lines_of_before_have_none(tmp_path: Path) -> None:
+    file = tmp_path / "scores.jsonl"
+    keep(file, replace(prediction(A, 1), domain="noise or a pattern"), prediction(B, 2))
+    with scores.opened(file) as kept:
+        known = kept.known("clean", "model", "v1")
+        assert [known(sha256).domain for sha256 in (A, B)] == ["noise or a pattern", None]
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for line in lines:
+        del line["domain"]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with scores.opened(file) as kept:
+        assert [kept.known("clean", "model", "v1")(s).logit for s in (A, B)] == [1, 2]
 
 
 def test_what_is_known_is_not_written_again(tmp_path: Path) -> None:

@@ -59,6 +59,26 @@ def names(items: Iterable[Item]) -> list[str]:
 # What is there
 
 
+def test_what_is_out_of_domain_is_not_flagged(case: Case) -> None:
+    found = {"domain": "a document or drawing", "reason": "out of domain: a document or drawing"}
+    pages = [scored(f"{logit}", None, logit, **found) for logit in (-2.0, 0.0, 9.0)]
+    scan(case, [*pages, scored("photo", None, 9.0)])
+    review = Review(case, "ann")
+    verdicts = {item.path.name: item.verdict for item in review.items}
+    assert verdicts == {
+        "-2.0": Verdict.NOT_FLAGGED,
+        "0.0": Verdict.INCONCLUSIVE,
+        "9.0": Verdict.INCONCLUSIVE,
+        "photo": Verdict.FLAGGED,
+    }
+    item = named(review, "9.0")
+    assert item.shown is not None
+    assert (item.shown.verdict, item.row.reason) == (Verdict.INCONCLUSIVE, found["reason"])
+    review.label([item], REAL)
+    [decision] = review.decisions(item)
+    assert decision.shown == item.shown
+
+
 def test_scores_are_what_the_scan_says_they_mean(case: Case) -> None:
     scan(
         case,

@@ -617,7 +617,50 @@ def test_a_case_of_the_first_schema_keeps_its_rows(
         assert (row.path, row.facts.width, row.traits) == (Path("/a"), 4, None)
 
 
+def test_a_case_of_the_second_schema_keeps_its_scores(
+    case_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:2])
+        with closing(schema.connect(case_path)) as db:
+            db.execute("INSERT INTO image VALUES (?, 3, 'PNG', 4, 5, 1, NULL, NULL)", (sha("a"),))
+            db.execute(
+                "INSERT INTO scan VALUES (1, '2026-01-01T00:00:00+00:00', NULL, '0', 'tiny', ?,"
+                " ?, 0.9, '{}')",
+                (SETTINGS.model_sha256, SETTINGS.preprocessing),
+            )
+            db.execute(
+                "INSERT INTO prediction VALUES (?, ?, ?, 1.5, 'first of 2 frames', 1)",
+                (sha("a"), SETTINGS.model_sha256, SETTINGS.preprocessing),
+            )
+            db.execute(
+                "INSERT INTO location VALUES (x'2f61', ?, 3, 'PNG', 'scored', NULL, 1, 0)",
+                (sha("a"),),
+            )
+    with Case.open(case_path) as case:
+        [row] = case.rows()
+        assert (row.logit, row.reason, row.domain) == (1.5, "first of 2 frames", None)
+        known = case.begin_scan(SETTINGS).known(sha("a"))
+        assert known is not None
+        assert (known.logit, known.note, known.domain) == (1.5, "first of 2 frames", None)
+
+
 # What is reviewed
+
+
+def test_the_domain_is_kept_with_the_score_and_of_the_later_scan(
+    case_path: Path, tmp_path: Path
+) -> None:
+    first = scored(tmp_path / "a", "a", domain="noise or a pattern", reason="out of domain: noise")
+    with Case.open(case_path) as case:
+        case.begin_scan(SETTINGS).record([first, scored(tmp_path / "b", "b")])
+        assert [row.domain for row in case.rows()] == ["noise or a pattern", None]
+        scan = case.begin_scan(SETTINGS)
+        known = scan.known(sha("a"))
+        assert known is not None
+        assert (known.domain, known.note) == (first.domain, first.reason)
+        scan.record([replace(first, domain=None)])
+        assert [row.domain for row in case.current()] == [None, None]
 
 
 def test_traits_are_kept_until_somebody_looks_again(case_path: Path, tmp_path: Path) -> None:

@@ -65,7 +65,11 @@ _SCHEMA_2 = (
         source BLOB NOT NULL, target BLOB NOT NULL, sha256 TEXT NOT NULL, written TEXT NOT NULL,
         time TEXT NOT NULL, state TEXT NOT NULL)""",
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1, _SCHEMA_2)
+_SCHEMA_3 = (
+    # What the picture is in place of a photograph; null: it may be one, or nobody looked.
+    "ALTER TABLE prediction ADD COLUMN domain TEXT",
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3)
 """The statements that lead from schema version n to n + 1; append, never edit."""
 
 _OTHER_FILE = "name another case file, or move this one away"

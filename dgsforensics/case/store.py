@@ -53,16 +53,17 @@ _ADD_IMAGE = """INSERT INTO image VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     fingerprint = coalesce(excluded.fingerprint, fingerprint),
     evidence = coalesce(excluded.evidence, evidence)"""
 # Of two scans that run at once the later one wins, here and in `Scan._locate`.
-_ADD_PREDICTION = """INSERT INTO prediction VALUES (?, ?, ?, ?, ?, ?)
+_ADD_PREDICTION = """INSERT INTO prediction VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (sha256, model_sha256, preprocessing) DO UPDATE SET
-    logit = excluded.logit, note = excluded.note, scan_id = excluded.scan_id
+    logit = excluded.logit, note = excluded.note, domain = excluded.domain,
+    scan_id = excluded.scan_id
     WHERE excluded.scan_id >= scan_id"""
-_KNOWN = """SELECT i.sha256, i.size, i.format, i.width, i.height, i.frames, p.logit, p.note
-    FROM prediction p JOIN image i USING (sha256)
+_KNOWN = """SELECT i.sha256, i.size, i.format, i.width, i.height, i.frames, p.logit, p.note,
+    p.domain FROM prediction p JOIN image i USING (sha256)
     WHERE p.sha256 = ? AND p.model_sha256 = ? AND p.preprocessing = ? AND p.scan_id < ?"""
 _ROWS = f"""SELECT l.sha256, coalesce(i.size, l.size), coalesce(i.format, l.format), i.width,
     i.height, i.frames, l.path, l.status, coalesce(l.reason, p.note), p.logit,
-    coalesce(p.scan_id < l.scan_id, 0), i.fingerprint, i.evidence, l.scan_id, l.position
+    coalesce(p.scan_id < l.scan_id, 0), i.fingerprint, i.evidence, p.domain, l.scan_id, l.position
     FROM location l JOIN scan s ON s.id = l.scan_id LEFT JOIN image i ON i.sha256 = l.sha256
     LEFT JOIN prediction p ON l.status = '{Status.SCORED}' AND p.sha256 = l.sha256
         AND p.model_sha256 = s.model_sha256 AND p.preprocessing = s.preprocessing
@@ -159,11 +160,11 @@ class Case:
             if not page:
                 return
             for record in page:
-                path, status, reason, logit, cached, mark, claims, *order = record[6:]
+                path, status, reason, logit, cached, mark, claims, domain, *order = record[6:]
                 place, seen = Path(os.fsdecode(path)), FileFacts(*record[:6])
                 traits = None if claims is None else Stored(mark % 2**64, claims)
-                row = (place, seen, Status(status), reason, logit, bool(cached), *order, traits)
-                yield Row(*row)
+                row = (place, seen, Status(status), reason, logit, bool(cached), *order)
+                yield Row(*(*row, traits, domain))
             after = page[-1][-2:]
 
     @contextmanager
@@ -218,7 +219,7 @@ class Scan:
         key = (sha256, self._model_sha256, self._preprocessing, self.id)
         with self._case.reading() as db:
             row = db.execute(_KNOWN, key).fetchone()
-        return None if row is None else Known(FileFacts(*row[:6]), row[6], row[7])
+        return None if row is None else Known(FileFacts(*row[:6]), *row[6:])
 
     def record(self, rows: Iterable[Prediction | Failure]) -> None:
         """Commit a batch, all or nothing; calls in scan order make `Case.rows` come in that order.
@@ -252,7 +253,7 @@ class Scan:
         if isinstance(row, Prediction) and not cached:
             note = None if row.reason is None else as_text(row.reason)
             key = (sha256, self._model_sha256, self._preprocessing)
-            db.execute(_ADD_PREDICTION, (*key, row.logit, note, self.id))
+            db.execute(_ADD_PREDICTION, (*key, row.logit, note, self.id, row.domain))
         self._locate(db, row, position)
 
     def _locate(self, db: sqlite3.Connection, row: Prediction | Failure, position: int) -> None:

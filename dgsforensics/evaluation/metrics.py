@@ -3,7 +3,7 @@
 Scores are logits, labels 1 for generated. Every figure is computed for many weightings of the same
 images at once, (B, N): plain ones are a weighting of ones, a bootstrap sample is one by how often
 each image was drawn. `r_acc` and `f_acc` are the shares of real and of generated images on the
-right side of the threshold; what is inconclusive is not flagged.
+right side of the threshold; what is inconclusive is not flagged, nor is what is out of domain.
 
 A calibrated probability holds where both classes are equally common, so in ECE and Brier score
 the classes weigh alike, however many images of each there are.
@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgsforensics.calibration import Thresholds
+from dgsforensics.records import Verdict
 
 BINS = 15
 """Of equal width over the probability of "generated", in ECE and the reliability diagram."""
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,9 @@ class Scored:
     """(N,) in [0, 1]."""
     labels: NDArray[np.int64]
     """(N,), 1 for generated."""
+    outside: Bools | None = None
+    """(N,), whether an image is out of domain: what would flag it leaves it inconclusive. None: no
+    image is, or no verdict is asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,8 +180,13 @@ def reliability(scored: Scored) -> list[tuple[float, float, int]]:
 
 def _at_threshold(scored: Scored, cut: Thresholds, weights: Floats) -> dict[str, Floats]:
     is_fake = scored.labels == 1
-    flagged = scored.logits >= cut.upper
-    between = (scored.logits >= cut.lower) & ~flagged
+    outside = np.zeros_like(is_fake) if scored.outside is None else scored.outside
+    verdicts = [
+        cut.verdict(logit, "outside" if out else None)
+        for logit, out in zip(scored.logits.tolist(), outside.tolist(), strict=True)
+    ]
+    flagged = np.array([verdict == Verdict.FLAGGED for verdict in verdicts])
+    between = np.array([verdict == Verdict.INCONCLUSIVE for verdict in verdicts])
     found = {
         "acc": weights @ (flagged == is_fake) / weights.sum(axis=1),
         "inconclusive": weights @ between / weights.sum(axis=1),

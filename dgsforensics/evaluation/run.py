@@ -19,7 +19,7 @@ from dgsforensics.detector import Detector
 from dgsforensics.devices import pick_device
 from dgsforensics.errors import UsageError
 from dgsforensics.evaluation import bootstrap, metrics, scorecard, scores, slices, tiers
-from dgsforensics.evaluation.metrics import Floats
+from dgsforensics.evaluation.metrics import Bools, Floats
 from dgsforensics.evaluation.output import Curves, Cut, Difference, Evaluation, Row, Subject, Unread
 from dgsforensics.evaluation.scorecard import Contender
 from dgsforensics.evaluation.slices import By, Entry
@@ -75,16 +75,17 @@ def run(request: Request, tell: Tell) -> Evaluation:
     contenders = _contenders(sources, request.rates)
     # `images` has limits of its own; Pillow's would call a large TIFF or WebP damaged.
     PIL.Image.MAX_IMAGE_PIXELS = None
-    logits: dict[tuple[str, str], Floats] = {}  # by detector and tier, (listed images,)
+    # By detector and tier, (listed images,) each.
+    logits: dict[tuple[str, str], Floats] = {}
+    beyond: dict[tuple[str, str], Bools] = {}
     with scores.opened(request.scores) as kept:
         for source, contender in zip(sources, contenders, strict=True):
             model = checkpoint.build_model(source, request.backbone_weights)
             detector = Detector(source, model, pick_device(request.device))
             for tier in request.tiers:
                 progress = partial(tell, f"{contender.name}, {tier}")
-                logits[contender.name, tier] = _score(
-                    request, detector, tier, files, kept, progress
-                )
+                key = contender.name, tier
+                logits[key], beyond[key] = _score(request, detector, tier, files, kept, progress)
     used, copies = _usable(files, list(logits.values()))
     if not used:
         some = "; ".join(f"{one.path}: {one.reason}" for one in list(files.unread)[:3])
@@ -99,9 +100,10 @@ def run(request: Request, tell: Tell) -> Evaluation:
         first = contenders[0], logits[contenders[0].name, tier][used]
         for contender in contenders:
             own = logits[contender.name, tier][used]
+            out = beyond[contender.name, tier][used]
             curves.append(scorecard.curves(contender, tier, parts[0], entries, own))
             for part in parts:
-                rows.append(scorecard.row(contender, tier, part, entries, own))
+                rows.append(scorecard.row(contender, tier, part, entries, own, out))
                 if contender is not first[0]:
                     differences.append(
                         scorecard.difference(first, (contender, own), tier, part, entries)
@@ -166,10 +168,12 @@ def _score(
     files: _Files,
     kept: scores.Scores,
     tell: Callable[[int, int, Mapping[str, float]], None],
-) -> Floats:
-    """Logits of all listed images in one tier, from the file of scores or by the model."""
+) -> tuple[Floats, Bools]:
+    """Logits of all listed images in one tier, from the file of scores or by the model; and whether
+    they are out of domain."""
     key, preprocessing = tiers.key(tier), detector.config.preprocessing
     logits = np.full(len(files.listed), math.nan)
+    outside = np.zeros(len(files.listed), dtype=bool)
     position = 0
     with remembered_interrupt() as stopped:
         for batch in detector.scan_batches(
@@ -187,10 +191,10 @@ def _score(
                     files.refuse(row.path, row.reason)
                 elif _is_meant(files, position, row.facts):
                     files.facts[position] = row.facts
-                    logits[position] = row.logit
+                    logits[position], outside[position] = row.logit, row.domain is not None
                 position += 1
             tell(position, len(logits), {})
-    return logits
+    return logits, outside
 
 
 def _is_meant(files: _Files, position: int, facts: FileFacts) -> bool:

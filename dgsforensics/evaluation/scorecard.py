@@ -1,7 +1,7 @@
 """From scores to figures: one detector on one slice in one tier, or two detectors side by side.
 
 Scores are logits of all entries of a set, not a number where an image gave none in that tier; each
-figure comes from those that gave one.
+figure comes from those that gave one. `outside` says of all entries whether they are out of domain.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dgsforensics.calibration import Calibration, Thresholds
 from dgsforensics.evaluation import bootstrap, metrics
 from dgsforensics.evaluation.bootstrap import Estimate
-from dgsforensics.evaluation.metrics import Floats, Scored
+from dgsforensics.evaluation.metrics import Bools, Floats, Scored
 from dgsforensics.evaluation.output import RATES, Curves, Difference, Row
 from dgsforensics.evaluation.slices import Entry, Slice
 from dgsforensics.records import Label
@@ -30,11 +30,16 @@ class Contender:
 
 
 def row(
-    contender: Contender, tier: str, part: Slice, entries: Sequence[Entry], logits: Floats
+    contender: Contender,
+    tier: str,
+    part: Slice,
+    entries: Sequence[Entry],
+    logits: Floats,
+    outside: Bools,
 ) -> Row:
     """All figures of a slice; None for those that a missing class leaves open."""
     rows = _having_scores(part, logits)
-    scored = _scored(contender, entries, rows, logits)
+    scored = _scored(contender, entries, rows, logits, outside)
     cuts = {_suffix(rate): cut for rate, cut in contender.cuts.items()}
     rates = sorted({*RATES, *(rate for rate in contender.cuts if rate is not None)})
     found: dict[str, Estimate] = {}
@@ -104,12 +109,17 @@ def _labels(entries: Sequence[Entry], rows: NDArray[np.int64]) -> NDArray[np.int
 
 
 def _scored(
-    contender: Contender, entries: Sequence[Entry], rows: NDArray[np.int64], logits: Floats
+    contender: Contender,
+    entries: Sequence[Entry],
+    rows: NDArray[np.int64],
+    logits: Floats,
+    outside: Bools | None = None,
 ) -> Scored:
     chosen = logits[rows]
     probability = contender.calibration.probability
     probabilities = np.array([probability(logit) for logit in chosen.tolist()], dtype=np.float64)
-    return Scored(chosen, probabilities, _labels(entries, rows))
+    beyond = None if outside is None else outside[rows]
+    return Scored(chosen, probabilities, _labels(entries, rows), beyond)
 
 
 def _suffix(rate: float | None) -> str:

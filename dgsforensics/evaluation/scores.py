@@ -57,9 +57,10 @@ class Scores:
             assert row.facts.sha256 is not None  # every file that was scored was hashed
             key = (row.facts.sha256, tier, row.model_sha256, preprocessing)
             if key not in self._kept:
-                self._kept[key] = Known(row.facts, row.logit, row.reason)
+                self._kept[key] = Known(row.facts, row.logit, row.reason, row.domain)
                 named = dict(zip(_KEY, key, strict=True)) | asdict(row.facts)
-                lines.append(json.dumps(named | {"logit": row.logit, "note": row.reason}) + "\n")
+                said = {"logit": row.logit, "note": row.reason, "domain": row.domain}
+                lines.append(json.dumps(named | said) + "\n")
         try:
             self._file.write("".join(lines).encode())
             self._file.flush()
@@ -106,6 +107,7 @@ def _entry(line: bytes, path: Path, number: int) -> tuple[Key, Known]:
         row: Any = json.loads(line)
         key = tuple(row[name] for name in _KEY)
         logit, note = row["logit"], row["note"]
+        domain = row.get("domain")  # lines of before have none, and no score that is used again
         facts = FileFacts(**{name: row[name] for name in _FACTS})
         if not all(isinstance(part, str) for part in key):
             raise TypeError("a key that is not text")
@@ -116,4 +118,4 @@ def _entry(line: bytes, path: Path, number: int) -> tuple[Key, Known]:
             f"{path}, line {number}: not a score as it was written: {error!r}",
             "remove the file, or name another one",
         ) from error
-    return (key[0], key[1], key[2], key[3]), Known(facts, logit, note)
+    return (key[0], key[1], key[2], key[3]), Known(facts, logit, note, domain)

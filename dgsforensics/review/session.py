@@ -256,7 +256,7 @@ class Review:
         if row.logit is not None:
             item.scale = scale = self._scales[row.scan_id]
             item.probability = scale.calibration.probability(row.logit)
-            item.verdict = scale.thresholds.verdict(row.logit)
+            item.verdict = scale.thresholds.verdict(row.logit, row.domain)
 
     def _state(self, item: Item) -> State:
         return self._history.state(item.sha256 or "")
