@@ -1,12 +1,14 @@
 """The corpus of the bundled detector: which images serve for what, and their features.
 
-Made for `embedded_detector.py` and `views.py`. The manifest (`dgsforensics.datasets`) has a SHA-256
-in every row; features are cached, so a run that was stopped goes on.
+Made for `embedded_detector.py`, `heads.py` and `views.py`. The manifest (`dgsforensics.datasets`)
+has a SHA-256 in every row; features are cached, so a run that was stopped goes on.
 """
 
 import argparse
 import dataclasses
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from dgsforensics.model import DetectorModel
 from dgsforensics.records import Label
 from dgsforensics.trainer import splits
 from dgsforensics.trainer.features import Treatment, extract
-from dgsforensics.trainer.teacher import balanced_weights, fit_head
+from dgsforensics.trainer.teacher import Head, balanced_weights, fit_head
 
 PAIRED = (
     "declan-wright/Image-Dataset",
@@ -48,9 +50,12 @@ REPEATS = ("clausmichele/CBSD68-dataset",)
 
 FOLDS = 5
 L2 = 0.1
+"""Penalty on a head, on standardised features."""
 ALL_BLOCKS = tuple(range(12))
-Head = tuple[torch.Tensor, torch.Tensor]
-"""Weight (1, D) and bias (1,)."""
+Logits = Callable[[np.ndarray], np.ndarray]
+"""(N, D) to (N,)."""
+Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], Logits]
+"""A head from features (N, D), labels (N,) and weights (N,)."""
 BACKBONE = BackboneConfig(sha256=sha256_of(locate_weights(BackboneConfig())))
 
 
@@ -104,18 +109,20 @@ class Corpus:
         )
         return flat.reshape(len(flat), len(ALL_BLOCKS), -1)
 
-    def fit(self, draws: list[np.ndarray], rows: np.ndarray) -> Head:
-        """Head on what it reads, (N, D) in each of the draws; every source weighs alike."""
+    def material(
+        self, draws: list[np.ndarray], rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What a head is fitted to: features (N, D) of rows in each of the draws, labels, and
+        weights by which every source counts alike."""
         weights = balanced_weights([self.samples[i] for i in rows], power=0)
-        return fit_head(
+        return (
             np.concatenate([x[rows] for x in draws]),
             np.tile(self.labels[rows], len(draws)),
             np.tile(weights, len(draws)),
-            L2,
         )
 
     def out_of_fold(
-        self, draws: list[np.ndarray], tests: list[np.ndarray], cell: splits.Cell
+        self, fit: Fit, draws: list[np.ndarray], tests: list[np.ndarray], cell: splits.Cell
     ) -> tuple[list[np.ndarray], np.ndarray]:
         """Logits of `self.rows` in each of `tests`, each by a head that never saw its cell; and
         the fold of each row."""
@@ -123,10 +130,10 @@ class Corpus:
         scores = [np.zeros(len(part)) for _ in tests]
         fold_of = np.zeros(len(part), dtype=int)
         for number, (train, test) in enumerate(splits.folds(part, cell, FOLDS)):
-            head = self.fit(draws, self.rows[train])
+            head = fit(*self.material(draws, self.rows[train]))
             fold_of[test] = number
             for score, x in zip(scores, tests, strict=True):
-                score[test] = logits(head, x[self.rows[test]])
+                score[test] = head(x[self.rows[test]])
         return scores, fold_of
 
 
@@ -137,6 +144,11 @@ def read_out(tokens: np.ndarray, blocks: tuple[int, ...]) -> np.ndarray:
     tower = load_backbone(BACKBONE)
     with torch.inference_mode():
         return (tower.ln_post(torch.from_numpy(tokens[:, -1].copy())) @ tower.proj).numpy()
+
+
+def linear(features: np.ndarray, labels: np.ndarray, weights: np.ndarray, l2: float = L2) -> Logits:
+    """A linear head, as stage 1 of DGS-Net has it."""
+    return partial(logits, fit_head(features, labels, weights, l2))
 
 
 def logits(head: Head, x: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ mildly treated and on degraded images, and on the content-matched pairs, which n
 Where real and generated images show the same content, a view cannot profit from the content.
 """
 
-from corpus import PAIRED, Corpus, arguments, logits, mean_over_folds, read_out
+from corpus import PAIRED, Corpus, arguments, linear, mean_over_folds, read_out
 
 from dgsforensics.evaluation.metrics import evaluate
 from dgsforensics.trainer import splits
@@ -45,11 +45,11 @@ def main() -> None:
         tokens = [corpus.features(view, t) for t in ("standard", "degraded")]
         for name, blocks in READOUTS.items():
             tests = [read_out(part, blocks) for part in tokens]
-            scores, fold_of = corpus.out_of_fold([tests[train]], tests, splits.by_source)
+            scores, fold_of = corpus.out_of_fold(linear, [tests[train]], tests, splits.by_source)
             cells = [mean_over_folds(s, y[corpus.rows], fold_of).auroc for s in scores]
-            fitted = corpus.fit([tests[train]], corpus.rows)
+            fitted = linear(*corpus.material([tests[train]], corpus.rows))
             standard, degraded = (
-                [evaluate(logits(fitted, x[m]), y[m], 0).auroc for m in corpus.paired.values()]
+                [evaluate(fitted(x[m]), y[m], 0).auroc for m in corpus.paired.values()]
                 for x in tests
             )
             cells += [*standard, sum(standard) / len(names), sum(degraded) / len(names)]
