@@ -79,6 +79,8 @@ def recognise(pixels: NDArray[np.uint8]) -> str | None:
     found = measure(pixels)
     if found.single > 0.995:
         return "a single colour"
+    if found.unfitted_share > 0.88 and found.uneven < 0.5:
+        return "noise or a pattern"
     if found.broad < 0.12:
         return "noise or a pattern" if found.uneven < 0.35 else "a document or drawing"
     if found.unfitted < 1 or found.unfitted_share < (0.22 if _soft(found) else 0.15):

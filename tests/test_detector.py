@@ -215,7 +215,7 @@ def test_out_of_domain_comes_first_and_with_other_notes(detector):
     assert row.domain == "too small to judge"
     assert row.reason == (
         "out of domain: too small to judge; transparency laid over white; "
-        "small picture: 1 of 49 patches distinct"
+        "small picture: 9 of 49 patches distinct"
     )
 
 

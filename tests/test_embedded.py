@@ -113,7 +113,7 @@ def test_no_graphic_is_flagged_and_the_reason_is_said(tmp_path, rate):
     for name, image in gallery(640, 480).items():
         image.save(folder / f"{name}.png")
         image.save(folder / f"{name}.jpg", quality=60)
-        image.resize((320, 240)).save(folder / f"{name}.webp", quality=80)
+        image.save(folder / f"{name}.webp", quality=80)
     for options in (["--fpr", rate], ["--threshold", "0.001"]):  # the second from the case file
         result = dgsf(folder, "--jsonl", *options)
         assert result.returncode == 0, result.stderr

@@ -18,6 +18,7 @@ import tiny_clip
 from conftest import photo
 from dgsforensics import cli
 from dgsforensics.detector import Detector
+from rendered import gallery
 
 
 @pytest.fixture
@@ -92,6 +93,21 @@ def test_figures_are_those_of_the_scores(dgsf, data, tiny_detector, tiny_backbon
     ]
     assert found["detectors"][0]["cuts"][0]["origin"] == cut.origin
     assert "8 of 8" in err
+
+
+def test_what_is_out_of_domain_is_not_flagged_here_either(dgsf, tmp_path, monkeypatch):
+    """However high its logit, from the model and from the file of scores."""
+    for place, names in (("0_real", ("page", "logo")), ("1_fake", ("table", "window"))):
+        (tmp_path / "set" / place).mkdir(parents=True)
+        for name in names:
+            gallery()[name].save(tmp_path / "set" / place / f"{name}.png")
+    photo(300, 200).save(tmp_path / "set" / "1_fake" / "photo.png")
+    monkeypatch.setattr(Detector, "logits", lambda self, pixels, batch: [99.0] * len(pixels))
+    first, second = (dgsf("eval", tmp_path / "set", "--json")[1] for _ in range(2))
+    assert first == second
+    figures = json.loads(first)["rows"][0]["figures"]
+    values = {name: figures[name]["value"] for name in ("r_acc", "f_acc", "inconclusive")}
+    assert values == pytest.approx({"r_acc": 1, "f_acc": 1 / 3, "inconclusive": 4 / 5})
 
 
 def test_a_second_run_scores_nothing_and_says_the_same(dgsf, data, monkeypatch):
