@@ -78,10 +78,11 @@ def _calibrate(corpus: Corpus, as_is: np.ndarray, degraded: np.ndarray) -> Calib
 
 
 def _facts(corpus: Corpus, options: argparse.Namespace) -> dict[str, object]:
-    counts = []
+    counts, sources = [], {}
     for name, part in (("training", corpus.training), ("calibration", corpus.held)):
         samples = [corpus.samples[i] for i in part]
         real = [s for s in samples if s.generator is None]
+        sources[name] = ", ".join(sorted({s.source for s in samples}))
         counts.append(
             {
                 "": name,
@@ -104,7 +105,8 @@ def _facts(corpus: Corpus, options: argparse.Namespace) -> dict[str, object]:
         f": at most {options.real} photographs of a source and {options.generated} images of a "
         "generator in a source; art left out, near-duplicates once. Each training image was used "
         "in one degraded version, drawn alike for both classes. Both classes weigh alike, and "
-        "inside each the sources and generators. Training and calibration share no source.",
+        "inside each the sources and generators. Training and calibration share no source. "
+        f"Trained on: {sources['training']}. Calibrated on: {sources['calibration']}.",
         "counts": counts,
         "limits": [
             "On content-matched pairs it ranks from worse than chance to fairly, by source: part "

@@ -16,6 +16,7 @@ from corpus import CALIBRATION, FOLDS, PAIRED, Corpus, linear, mean_over_folds
 from PIL import Image
 
 from dgsforensics import Detector
+from dgsforensics.binomial import interval
 from dgsforensics.evaluation import tiers
 from dgsforensics.evaluation.metrics import evaluate
 from dgsforensics.evaluation.output import Evaluation, Row
@@ -123,9 +124,10 @@ def evaluated(detector: Path, options: argparse.Namespace) -> list[card.Table]:
         },
         {
             "title": "Photographs by source",
-            "note": "Shares of verdicts at the default thresholds, files as they are. Nothing here "
-            f"was trained on. The paired sources ({', '.join(PAIRED)}) tell what to expect "
-            "elsewhere: the promised rate holds for photographs like those of the calibration.",
+            "note": "What is flagged at the default threshold, files as they are, with exact "
+            "binomial intervals. Nothing here was trained on. The paired sources "
+            f"({', '.join(PAIRED)}) tell what to expect elsewhere: the promised rate holds for "
+            "photographs like those of the calibration.",
             "rows": photographs,
         },
     ]
@@ -176,11 +178,13 @@ def _line(name: str, row: Row) -> dict[str, object]:
 
 
 def _shares(row: Row) -> dict[str, object]:
-    """Verdicts on the photographs of a source; `inconclusive` of the row counts both classes."""
+    """What is flagged of the photographs of a source, with an exact binomial interval."""
     kept = row.figures["r_acc"]
     assert kept is not None
-    flagged = f"{1 - kept.high:.1%} to {1 - kept.low:.1%}"
-    return {"": row.slice, "n": row.real, "flagged": f"{1 - kept.value:.1%}", "95 %": flagged}
+    flagged = round((1 - kept.value) * row.real)
+    low, high = interval(flagged, row.real)
+    share = f"{flagged / row.real:.1%}"
+    return {"": row.slice, "n": row.real, "flagged": share, "95 %": f"{low:.1%} to {high:.1%}"}
 
 
 def not_photographs(detector: Detector) -> card.Table:
