@@ -15,7 +15,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +24,12 @@ from dgsforensics import images
 from dgsforensics.datasets import as_sample, read
 from dgsforensics.domain import recognise
 from dgsforensics.trainer import splits
+from dgsforensics.trainer.degrade import encode
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from rendered import gallery
 
 SIZES = ((320, 240), (640, 480), (1280, 800), (1654, 2339))
-
-
-def kept(codec: str, quality: int, image: Image.Image) -> Image.Image:
-    buffer = BytesIO()
-    image.save(buffer, codec, quality=quality)
-    return Image.open(buffer).convert("RGB")
 
 
 def half(image: Image.Image) -> Image.Image:
@@ -44,11 +38,11 @@ def half(image: Image.Image) -> Image.Image:
 
 VERSIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "as they are": lambda image: image,
-    "half, JPEG 60": lambda image: kept("JPEG", 60, half(image)),
+    "half, JPEG 60": lambda image: encode(half(image), "JPEG", 60),
 }
 ENCODINGS = VERSIONS | {
-    "JPEG 60": lambda image: kept("JPEG", 60, image),
-    "WebP 80": lambda image: kept("WEBP", 80, image),
+    "JPEG 60": lambda image: encode(image, "JPEG", 60),
+    "WebP 80": lambda image: encode(image, "WEBP", 80),
     "half": half,
 }
 

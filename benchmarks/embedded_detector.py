@@ -4,10 +4,10 @@
 
 What is used for what (`corpus.py` has the lists): the paired sources are never trained on; the
 calibration sources serve for temperature, thresholds and inconclusive band; the others train the
-shipped head. Leave-source-out and leave-generator-out run over all but the paired
-ones, with a head of its own for each fold. What the shipped detector does on sources it was not
-trained on is the evaluation of `dgsf eval`, in all its tiers (`model_card.py`). Features and scores
-are kept in `--cache`, so a run that was stopped goes on.
+shipped head. Leave-source-out and leave-generator-out run over all but the paired ones, with a head
+of its own for each fold. What the shipped detector does on sources it was not trained on is the
+evaluation of `dgsf eval`, in all its tiers (`model_card.py`). Features and scores are kept in
+`--cache`, so a run that was stopped goes on.
 """
 
 import argparse

@@ -153,7 +153,7 @@ def _evaluation(
                 tiers=tiers.NAMES,
                 by=by,
                 rates=(),
-                scores=options.cache / "scores.db",
+                scores=options.cache / "scores.jsonl",
                 backbone_weights=None,
                 device="cpu",
                 batch=None,
@@ -167,13 +167,13 @@ def _evaluation(
 
 def _line(name: str, row: Row) -> dict[str, object]:
     auroc = row.figures["auroc"]
-    interval = None if auroc is None else f"{auroc.low:.3f} to {auroc.high:.3f}"
+    between = None if auroc is None else f"{auroc.low:.3f} to {auroc.high:.3f}"
     line: dict[str, object] = {"": name, "real": row.real, "generated": row.generated}
     for figure, found in row.figures.items():
         if figure != "acc":
             line[figure] = None if found is None else round(found.value, 3)
         if figure == "auroc":
-            line["95 %"] = interval
+            line["95 %"] = between
     return line
 
 

@@ -18,7 +18,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from io import BytesIO
 
 import numpy as np
 from comparison import arguments, held_out
@@ -29,14 +28,12 @@ from dgsforensics.binomial import interval
 from dgsforensics.datasets import Listed
 from dgsforensics.images import Picture
 from dgsforensics.records import Label, Prediction, Verdict
+from dgsforensics.trainer.degrade import encode
 
 
 def encoded(codec: str, quality: int, picture: Picture) -> Picture:
-    options = {"subsampling": 2} if codec == "JPEG" else {}
-    buffer = BytesIO()
-    Image.fromarray(picture.pixels).save(buffer, codec, quality=quality, **options)
-    with Image.open(buffer) as decoded:
-        return replace(picture, pixels=np.asarray(decoded.convert("RGB")))
+    image = encode(Image.fromarray(picture.pixels), codec, quality, subsampling=2)
+    return replace(picture, pixels=np.asarray(image))
 
 
 def resized(factor: float, picture: Picture) -> Picture:

@@ -5,7 +5,8 @@ recognised is a matter of statistics of pixels, not of content: how many neighbo
 few tones and colours there are, whether edges leap from one ground to another, how much of the
 contrast lies between far parts of the picture. The weights were fitted by logistic regression on
 one half of 12,000 photographs and rendered graphics, as they were, re-compressed and reduced, and
-the thresholds set there; `docs/scan-output.md` has the rates on the other half.
+their thresholds set there; the cut-offs of the plain rules were set with a look at both halves.
+`docs/scan-output.md` has the rates on the other one.
 
 The limits: a screenshot that is mostly a photograph, such as a video player or a page with large
 pictures, cannot be told from one, and graphics with much shading or low contrast may pass for one.

@@ -8,7 +8,6 @@ from dgsforensics.calibration import Calibration
 from dgsforensics.checkpoint import Checkpoint
 from dgsforensics.config import LoraConfig
 from dgsforensics.errors import CheckpointError
-from dgsforensics.records import Verdict
 from dgsforensics.trainer import card
 
 TENSORS = {"head.weight": torch.zeros(1, 64), "head.bias": torch.zeros(1)}
@@ -37,13 +36,6 @@ def test_the_card_states_what_a_reader_needs() -> None:
     assert "class token after blocks 1, 2" in text
     assert f"{calibration.thresholds().upper:.3f}" in text
     assert "down to a rate of 0.0033" in text
-
-
-def test_verdict_shares_sum_to_one() -> None:
-    row = card.verdict_shares(tiny_clip.calibration(), "x", [-3.0, -0.5, 2.9, 0.5])
-    assert row["n"] == 4
-    assert sum(row[verdict.value] for verdict in Verdict) == pytest.approx(1)
-    assert row["flagged"] == 0.5
 
 
 def test_a_card_without_facts_still_says_what_the_detector_is() -> None:

@@ -12,7 +12,6 @@ from dgsforensics.checkpoint import Checkpoint
 from dgsforensics.config import LoraConfig
 from dgsforensics.errors import CheckpointError
 from dgsforensics.evaluation.metrics import Metrics
-from dgsforensics.records import Verdict
 
 Table = dict[str, Any]
 """`title`, `note`, and `rows`: mappings with the same keys."""
@@ -25,14 +24,6 @@ def metrics_row(name: str, metrics: Metrics) -> dict[str, Any]:
         for key, value in asdict(metrics).items()
     }
     return {"": name} | values
-
-
-def verdict_shares(calibration: Calibration, name: str, logits: Sequence[float]) -> dict[str, Any]:
-    """One row of a table of verdicts at the default thresholds, in shares."""
-    thresholds = calibration.thresholds()
-    verdicts = [thresholds.verdict(logit) for logit in logits]
-    shares = {v.value: round(verdicts.count(v) / len(verdicts), 3) for v in Verdict}
-    return {"": name, "n": len(logits)} | shares
 
 
 def render(checkpoint: Checkpoint) -> str:
