@@ -24,6 +24,9 @@ from dgsforensics.evaluation.run import Request, run
 from dgsforensics.evaluation.slices import By
 from dgsforensics.trainer import card, splits
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from rendered import gallery
+
 LIMIT = 40
 """Images of a source and generator that are evaluated."""
 ENOUGH = 15
@@ -189,17 +192,7 @@ def _shares(row: Row) -> dict[str, object]:
 
 def not_photographs(detector: Detector) -> card.Table:
     """Verdicts on what is no photograph at all."""
-    rng = np.random.default_rng(0)
-    ramp = np.tile(np.linspace(0, 255, 640).astype(np.uint8), (480, 1))
-    pictures = {
-        **{name: Image.new("RGB", (640, 480), name) for name in ("white", "black", "green")},
-        "gradient": Image.fromarray(ramp).convert("RGB"),
-        "uniform noise": Image.fromarray(rng.integers(0, 256, (480, 640, 3), dtype=np.uint8)),
-        "checkerboard of 8 pixels": Image.fromarray(
-            (np.indices((480, 640)).sum(0) // 8 % 2 * 255).astype(np.uint8)
-        ).convert("RGB"),
-        "1 pixel": Image.new("RGB", (1, 1), "red"),
-    }
+    pictures = gallery() | {"one pixel": Image.new("RGB", (1, 1))}
     lines = []
     for name, picture in pictures.items():
         row = detector.score(picture)
