@@ -16,7 +16,7 @@ from typing import Any
 import platformdirs
 from safetensors import SafetensorError
 
-from dgsforensics import catalogue, checkpoint, recalibration, scanning
+from dgsforensics import catalogue, checkpoint, placing, recalibration, scanning
 from dgsforensics.backbone import file_name, sha256_of
 from dgsforensics.case import places, store
 from dgsforensics.checkpoint import Checkpoint
@@ -153,12 +153,8 @@ def _bring(backbone: Path, folder: Path) -> None:
     folders = (folder, checkpoint.user_folder())
     if not backbone.is_file() or any((near / backbone.name).is_file() for near in folders):
         return
-    partial = folder / f"{backbone.name}.part"
-    try:
-        shutil.copyfile(backbone, partial)
-        os.replace(partial, folder / backbone.name)
-    finally:
-        partial.unlink(missing_ok=True)
+    with placing.replacing(folder / backbone.name) as part:
+        shutil.copyfile(backbone, part)
 
 
 def _refuse_odd_folders(request: Request) -> None:

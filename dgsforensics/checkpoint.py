@@ -5,7 +5,6 @@ detector file stands for every number that goes into a score.
 """
 
 import json
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dgsforensics import placing
 from dgsforensics.backbone import BUNDLED, load_backbone, locate_weights, sha256_of, weights_folder
 from dgsforensics.calibration import Calibration
 from dgsforensics.config import DetectorConfig
@@ -64,15 +64,11 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
 
 def save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file at once or not at all, readable by whom the umask says."""
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.touch()
-        mode = partial.stat().st_mode  # safetensors makes files that only their owner can read
-        save_file(tensors, partial, metadata=metadata)
-        partial.chmod(mode)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with placing.replacing(path) as part:
+        part.touch()
+        mode = part.stat().st_mode  # safetensors makes files that only their owner can read
+        save_file(tensors, part, metadata=metadata)
+        part.chmod(mode)
 
 
 def read(path: Path) -> Checkpoint:

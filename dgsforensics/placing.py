@@ -1,16 +1,17 @@
 """How a file comes to a name that nothing has yet: moved, copied or written, whole or not at all.
 
-Nothing here ever overwrites: where the name is taken, even from one moment to the next, the answer
-is `FileExistsError`. What is copied gets the name `part` first, in the folder where it will lie,
-and is checked before it gets its own. Links are never followed.
+Nothing here overwrites but where replacing is asked for: where the name is taken, even from one
+moment to the next, the answer is `FileExistsError`. What is copied gets the name `part` first, in
+the folder where it will lie, and is checked before it gets its own. Links are never followed.
 """
 
+import contextlib
 import errno
 import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
 
@@ -120,6 +121,24 @@ def write(content: bytes, target: Path, part: Path, *, replace: bool = False) ->
             part.unlink()
             raise
     _finish(part, target, os.replace if replace else _rename)
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A name to write to, whose file takes the place of `target`, in one step, when all went well.
+
+    After an error or a kill `target` is as it was; a kill leaves `<name>.part` beside it.
+    """
+    part = target.with_name(target.name + ".part")
+    try:
+        yield part
+        with open(part, "rb+") as made:
+            os.fsync(made.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            part.unlink(missing_ok=True)
+        raise
+    _finish(part, target, os.replace)
 
 
 def _finish(part: Path, target: Path, rename: Callable[[Path, Path], None]) -> None:

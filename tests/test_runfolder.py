@@ -6,7 +6,6 @@ import pytest
 
 from dgsforensics.config import LoraConfig
 from dgsforensics.errors import UsageError
-from dgsforensics.trainer import runfolder
 from dgsforensics.trainer.config import SurgeryConfig, TrainConfig, read
 from dgsforensics.trainer.runfolder import RunFolder, claim
 
@@ -213,7 +212,7 @@ def test_killed_while_starting_over_it_is_no_run_with_other_options(out, monkeyp
     def kill(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runfolder.os, "replace", kill)
+    monkeypatch.setattr(os, "replace", kill)
     with pytest.raises(KeyboardInterrupt):
         force(out, replace(CONFIG, epochs=9))
     monkeypatch.undo()

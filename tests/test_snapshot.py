@@ -13,7 +13,6 @@ from dgsforensics.checkpoint import trained_state
 from dgsforensics.config import LoraConfig
 from dgsforensics.errors import CheckpointError, DgsError
 from dgsforensics.model import DetectorModel
-from dgsforensics.trainer import snapshot
 from dgsforensics.trainer.snapshot import State, restore, save
 
 
@@ -129,14 +128,14 @@ def test_killed_while_writing_the_last_good_state_stays(where, new, file, monkey
     good = numbers(state)
     step(state, 1)
 
-    def torn(data, stream):
-        stream.write(b"PK\x03\x04 half of it")
+    def torn(data, part):
+        part.write_bytes(b"PK\x03\x04 half of it")
         raise KeyboardInterrupt
 
     def kill(*_):
         raise KeyboardInterrupt
 
-    owner = torch if where == "save" else snapshot.os
+    owner = torch if where == "save" else os
     monkeypatch.setattr(owner, where, torn if where == "save" else kill)
     with pytest.raises(KeyboardInterrupt):
         save(state, file, "f")

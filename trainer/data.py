@@ -4,17 +4,15 @@ The result can be written down: a run that goes on later then knows its data and
 decoding an image.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dgsforensics import datasets, groups
+from dgsforensics import datasets, groups, placing
 from dgsforensics.case.store import Case
 from dgsforensics.datasets import Listed, Sample, as_sample
 from dgsforensics.errors import UsageError
@@ -136,17 +134,14 @@ def write_split(dataset: Dataset, file: Path) -> None:
     for part, samples in (("train", dataset.train), ("validation", dataset.validation)):
         for sample in samples:
             rows.append(dataclasses.asdict(sample) | {"path": str(sample.path), "part": part})
-    partial = file.with_name(file.name + ".part")
     try:
         # In ASCII, where the bytes of a path that are not UTF-8 survive as escapes.
-        with partial.open("w", encoding="ascii", newline="\n") as stream:
+        with (
+            placing.replacing(file) as part_file,
+            part_file.open("w", encoding="ascii", newline="\n") as stream,
+        ):
             stream.writelines(json.dumps(row) + "\n" for row in rows)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, file)
     except OSError as error:
-        with contextlib.suppress(OSError):  # the first error is the one to tell
-            partial.unlink()
         raise UsageError(f"cannot write {file}: {error.strerror}") from error
 
 

@@ -9,7 +9,6 @@ import hashlib
 import itertools
 import json
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from dgsforensics import images
+from dgsforensics import images, placing
 from dgsforensics.config import InputConfig
 from dgsforensics.datasets import Sample
 from dgsforensics.detector import input_pixels
@@ -69,10 +68,12 @@ class FeatureCache:
     def add(self, rows: dict[str, NDArray[np.float32]]) -> None:
         """Keep more rows, on disk first."""
         name = hashlib.sha256("".join(rows).encode()).hexdigest()[:16]
-        partial = self._folder / f"{name}.part"
-        with partial.open("wb") as stream:
+        # By a stream: to a name of another suffix numpy adds its own.
+        with (
+            placing.replacing(self._folder / f"{name}.npz") as part,
+            part.open("wb") as stream,
+        ):
             np.savez(stream, keys=np.array(list(rows)), rows=np.stack(list(rows.values())))
-        os.replace(partial, self._folder / f"{name}.npz")
         self._rows.update(rows)
 
 

@@ -1,10 +1,11 @@
 """The record of a run: `metrics.jsonl`, an object a line; and TensorBoard where it is installed."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from dgsforensics import placing
 
 
 class Journal:
@@ -46,9 +47,8 @@ def _keep_before(step: int, file: Path) -> None:
             break
         if earlier:
             kept.append(line + b"\n")
-    partial = file.with_name(file.name + ".part")
-    partial.write_bytes(b"".join(kept))
-    os.replace(partial, file)
+    with placing.replacing(file) as part:
+        part.write_bytes(b"".join(kept))
 
 
 def _tensorboard(folder: Path, step: int) -> Any:

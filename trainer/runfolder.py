@@ -4,12 +4,12 @@ mydata.training/   options.toml, split.jsonl, metrics.jsonl, state (while traini
 mydata.safetensors, mydata.md, mydata.toml      the result
 """
 
-import os
 import tomllib
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
+from dgsforensics import placing
 from dgsforensics.errors import UsageError
 
 from .config import TrainConfig
@@ -107,9 +107,8 @@ def _start_over(place: RunFolder, config: TrainConfig) -> None:
     place.folder.mkdir(parents=True, exist_ok=True)
     for path in (place.options, place.split, place.metrics, place.state):
         path.unlink(missing_ok=True)
-    partial = place.options.with_name(place.options.name + ".part")
-    partial.write_text(config.to_toml(), encoding="utf-8")
-    os.replace(partial, place.options)
+    with placing.replacing(place.options) as part:
+        part.write_text(config.to_toml(), encoding="utf-8")
 
 
 def _same_options(place: RunFolder, config: TrainConfig) -> None:

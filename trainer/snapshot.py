@@ -4,13 +4,13 @@ All that is random in a step is drawn from the seed and the step's number, so th
 trained, the optimiser's memory and the number of steps; no generator has to be stored.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from dgsforensics import placing
 from dgsforensics.checkpoint import trained_state
 from dgsforensics.errors import CheckpointError, DgsError
 from dgsforensics.model import DetectorModel
@@ -39,8 +39,7 @@ def save(state: State, file: Path, fingerprint: str) -> None:
     numbers = [*trained.values(), *text_head.values(), *filter(torch.is_tensor, memory)]
     if not all(bool(torch.isfinite(value).all()) for value in numbers):
         raise DgsError(f"step {state.step}: the weights are no longer finite", "try a lower lr")
-    partial = file.with_name(file.name + ".part")
-    with partial.open("wb") as stream:
+    with placing.replacing(file) as part:
         torch.save(
             {
                 "fingerprint": fingerprint,
@@ -49,11 +48,8 @@ def save(state: State, file: Path, fingerprint: str) -> None:
                 "text_head": text_head,
                 "optimiser": state.optimiser.state_dict(),
             },
-            stream,
+            part,
         )
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(partial, file)
 
 
 def restore(state: State, file: Path, fingerprint: str) -> None:

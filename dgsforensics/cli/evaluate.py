@@ -1,13 +1,13 @@
 """`dgsf eval`: how good detectors are on labelled images."""
 
 import io
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgsforensics import placing
 from dgsforensics.cli.options import (
     BackboneWeights,
     Batch,
@@ -163,12 +163,10 @@ def _write_page(found: "Evaluation", file: Path) -> None:
     """At once or not at all."""
     from dgsforensics.evaluation import page
 
-    partial = file.with_name(file.name + ".part")
     try:
-        partial.write_text(page.render(found), encoding="utf-8")
-        os.replace(partial, file)
+        with placing.replacing(file) as part:
+            part.write_text(page.render(found), encoding="utf-8")
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise UsageError(f"--html: cannot write {file}: {error.strerror}") from error
 
 
