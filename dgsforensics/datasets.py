@@ -33,6 +33,7 @@ from dgsforensics.errors import UsageError
 from dgsforensics.folders import find_files
 from dgsforensics.layouts import LABELS, SPLITS, Split, Tree, read_place, survey
 from dgsforensics.records import Failure, Judgement, Label
+from dgsforensics.wording import counted
 
 UNKNOWN = "unknown"
 """Stands for a generator or source that nothing names."""
@@ -164,7 +165,9 @@ def _select(
             left_out["for testing" if without == "test" else "for training"] += 1
         else:
             listed.append(found)
-    return listed, [f"{count} images left out: {reason}." for reason, count in left_out.items()]
+    return listed, [
+        f"{counted(count, 'image')} left out: {reason}." for reason, count in left_out.items()
+    ]
 
 
 def _refuse(found: Failure) -> None:

@@ -24,6 +24,7 @@ from rich.text import Text
 
 from dgsforensics.records import ScanSummary
 from dgsforensics.report import RunInfo, printable
+from dgsforensics.wording import counted
 
 LINE_SECONDS = 30.0
 """Between two lines of progress where there is no terminal."""
@@ -124,8 +125,8 @@ def notice(text: str) -> None:
 def header(run: RunInfo, files: int, settings: Sequence[str] = ()) -> None:
     """Say what the scan is about to do, and with what; `settings` come from a settings file."""
     console().print(
-        f"{files} files · {printable(run.model)} ({run.model_sha256[:12]}) on {run.device}, "
-        f"batches of {run.batch}"
+        f"{counted(files, 'file')} · {printable(run.model)} ({run.model_sha256[:12]}) "
+        f"on {run.device}, batches of {run.batch}"
     )
     band = f", inconclusive from {run.lower:.1%}" if run.lower < run.threshold else ""
     console().print(f"flagged from {run.threshold:.1%}{band} · {printable(run.threshold_origin)}")
@@ -145,8 +146,9 @@ def summary(counts: ScanSummary, interrupted: bool) -> None:
         f"{counts.unsupported} unsupported",
     ]
     time = str(timedelta(seconds=round(counts.seconds)))
+    begun = "interrupted after" if interrupted else "done:"
     console().print(
-        f"{'interrupted after' if interrupted else 'done:'} {counts.total} files in {time} · "
+        f"{begun} {counted(counts.total, 'file')} in {time} · "
         + ", ".join(parts)
         + (f" · {counts.cached} from the case file" if counts.cached else "")
     )

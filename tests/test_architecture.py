@@ -20,6 +20,7 @@ LAYERS = {
     "provenance": 0,
     "records": 0,
     "review": 0,
+    "wording": 0,
     "calibration": 1,
     "case.coverage": 1,
     "case.places": 1,

@@ -229,7 +229,7 @@ def test_a_content_in_both_folders_counts_in_neither(dgsf, pair):
     assert {Path(row["path"]).name for row in found["unread"]} == {
         *("00.png", "again.png", "stray.png")
     }
-    assert "3 files do not count" in err and "stray.png: the same content is among" in err
+    assert "3 files did not count" in err and "stray.png: the same content is among" in err
 
 
 def test_where_the_folders_lie_does_not_matter(dgsf, pair, monkeypatch):
@@ -350,7 +350,7 @@ def test_unreadable_files_are_counted_and_named(dgsf, holiday, gallery):
     found = json.loads(out)
     assert found["photographs"]["files"] == 45 and found["photographs"]["unread"] == 5
     assert len(found["unread"]) == 5 and all(row["reason"] for row in found["unread"])
-    assert "5 files do not count" in err and "truncated.jpg: " in err
+    assert "5 files did not count" in err and "truncated.jpg: " in err
     assert "caf\\xe9\\x1b[31m.jpg" in err and "\x1b" not in err + out
     assert "(5 without a score, 0 copies" in dgsf("calibrate", holiday, "--force")[1]
 

@@ -207,9 +207,9 @@ def test_apply_and_undo(dgsf, case, files, tmp_path):
     assert code == 0 and out.splitlines() == expected
     assert "c.png: Ann says ai, Bob says unsure" in err and "b.png" not in err
     code, out, err = dgsf("apply", case, "--copy", "out", "--as", "real", "--as", "unsure")
-    assert code == 0 and "1 files copied" in err
+    assert code == 0 and "1 file copied" in err
     code, out, err = dgsf("apply", case, "--tag", "out", "--reviewer", "Bob", "--as", "unsure")
-    assert code == 0 and "1 files tagged" in err
+    assert code == 0 and "1 file tagged" in err
     assert (tmp_path / "out/sub/c.png.xmp").exists()
     code, out, err = dgsf("apply", case, "--undo", "--dry-run")
     assert out == f"would be taken back: {tmp_path / 'out/sub/c.png.xmp'}\n"
@@ -419,7 +419,7 @@ def test_a_killed_run_goes_on_or_is_taken_back(death, then, dgsf, case, files, t
 def test_verify_prints_the_head_and_holds_it_against_the_log(dgsf, case, tmp_path):
     dgsf("label", case, "photos/a.png", "--as", "ai")
     code, out, err = dgsf("case", "verify", case)
-    assert code == 0 and "1 decisions, sound" in out and "note the head elsewhere" in err
+    assert code == 0 and "1 decision, sound" in out and "note the head elsewhere" in err
     head = out.split()[-1]
     assert re.fullmatch("[0-9a-f]{64}", head)
     dgsf("label", case, "photos/sub", "--as", "real")

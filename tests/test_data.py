@@ -133,12 +133,12 @@ def test_the_digest_stands_for_contents_labels_and_parts(add: Add, tmp_path: Pat
 )
 def test_unreadable_files_are_named_or_skipped(add: Add, content: bytes, reason: str) -> None:
     listed = [*some(add), add("f-bad.png", content)]
-    with pytest.raises(UsageError, match=rf"1 images cannot be read: .*f-bad\.png: .*({reason})"):
+    with pytest.raises(UsageError, match=rf"1 image cannot be read: .*f-bad\.png: .*({reason})"):
         run(listed)
     dataset = run(listed, skip_unreadable=True)
     assert "f-bad.png" not in names(dataset.train) | names(dataset.validation)
     [note] = dataset.notes
-    assert "1 images cannot be read and were left out" in note and "f-bad.png" in note
+    assert "Left out 1 image that cannot be read" in note and "f-bad.png" in note
 
 
 def test_files_that_are_gone(add: Add, tmp_path: Path) -> None:

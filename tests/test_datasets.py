@@ -97,10 +97,10 @@ def test_undecided_labels_are_left_out_and_counted(tmp_path: Path) -> None:
     rows = read(manifest(tmp_path, REAL, *undecided, ROW | {"label": "ai"}), notice=said.append)
     assert [row.label for row in rows] == [Label.REAL, Label.GENERATED]
     assert said == [
-        "1 images left out: labelled unsure.",
+        "1 image left out: labelled unsure.",
         "2 images left out: labelled unfit.",
     ]
-    with pytest.raises(UsageError, match="1 images left out: labelled unsure"):
+    with pytest.raises(UsageError, match="1 image left out: labelled unsure"):
         read(manifest(tmp_path, REAL, undecided[0]))
 
 
@@ -327,7 +327,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
 
 def test_the_name_of_the_root_is_no_label(tmp_path: Path) -> None:
     root = tree(tmp_path / "1_fake", "a.jpg", "b/0_real/r.jpg")
-    with pytest.raises(UsageError, match="no generated images; 1 images left out") as caught:
+    with pytest.raises(UsageError, match="no generated images; 1 image left out") as caught:
         read(root)
     assert "0_real" in (caught.value.hint or "")
 
@@ -337,7 +337,7 @@ def test_rows_for_testing_are_left_out_of_a_manifest(tmp_path: Path) -> None:
     rows = [REAL, ROW, ROW | {"split": "test"}, ROW | {"split": " Train"}]
     listed = read(manifest(tmp_path, *rows), notice=told.append)
     assert [row.split for row in listed] == [None, None, "train"]
-    assert told == ["1 images left out: for testing."]
+    assert told == ["1 image left out: for testing."]
 
 
 def test_sidecars_and_hidden_files(tmp_path: Path) -> None:
@@ -396,7 +396,7 @@ def test_an_evaluation_takes_what_is_not_for_training(tmp_path: Path) -> None:
     listed, told, _ = for_evaluation(tree(tmp_path, *places, "sd/1_fake/4.jpg"))
     found = {row.path.name: row.split for row in listed}
     assert found == {"2.jpg": "validation", "3.jpg": "test", "4.jpg": None}
-    assert told == ["1 images left out: for training."]
+    assert told == ["1 image left out: for training."]
 
 
 def test_an_evaluation_of_a_manifest(tmp_path: Path) -> None:
@@ -404,7 +404,7 @@ def test_an_evaluation_of_a_manifest(tmp_path: Path) -> None:
     listed, told, _ = for_evaluation(manifest(tmp_path, *rows))
     assert [row.split for row in listed] == [None, "test", None]
     assert [row.label for row in listed] == [Label.GENERATED, Label.GENERATED, Label.REAL]
-    assert told == ["1 images left out: for training."]
+    assert told == ["1 image left out: for training."]
 
 
 def test_benchmarks_on_disk_for_training_and_for_evaluation(tmp_path: Path) -> None:
@@ -440,7 +440,7 @@ def test_benchmarks_on_disk_for_training_and_for_evaluation(tmp_path: Path) -> N
 
 def test_one_class_can_be_evaluated_and_none_cannot(tmp_path: Path) -> None:
     assert len(for_evaluation(tree(tmp_path / "a", "real/r.jpg"))[0]) == 1
-    with pytest.raises(UsageError, match="no images; 1 images left out: for training") as caught:
+    with pytest.raises(UsageError, match="no images; 1 image left out: for training") as caught:
         for_evaluation(tree(tmp_path / "b", "train/real/r.jpg"))
     assert "its own folder" in (caught.value.hint or "")
     with pytest.raises(UsageError, match="no images"):

@@ -179,7 +179,7 @@ def test_what_cannot_be_read_is_listed_and_counted(dgsf, data):
     assert set(reasons) == {"broken.jpg", "odd\n.jpg", "pipe.png", "0.png", "twin.png"}
     assert "both real and generated" in reasons["twin.png"]
     assert (found["listed"], found["used"], found["copies"]) == (12, 7, 1)
-    assert "5 files were not evaluated" in err
+    assert "5 files could not be evaluated" in err
     assert "odd\\n.jpg: " in err
 
 
@@ -190,7 +190,7 @@ def test_nothing_readable(dgsf, tmp_path):
     (root / "0_real" / "a.jpg").write_bytes(b"")
     code, out, err = dgsf("eval", root)
     assert (code, out) == (2, "")
-    assert "none of 1 images can be evaluated" in err
+    assert "none of 1 image can be evaluated" in err
     assert "empty file" in err
 
 
@@ -210,7 +210,7 @@ def test_a_manifest_whose_digest_is_another(dgsf, data, tmp_path):
     assert found["rows"][0]["real"] == 1
     assert found["rows"][0]["figures"]["auroc"] is None
     assert found["rows"][0]["figures"]["r_acc"] is not None
-    assert "1 images left out: for training." in err
+    assert "1 image left out: for training." in err
 
 
 def test_rates_that_were_asked_for(dgsf, data):

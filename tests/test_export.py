@@ -25,7 +25,7 @@ from dgsforensics.trainer.plan import Plan
 from dgsforensics.trainer.validation import labels_of
 
 SPLIT = "Held out: 30 of 150 real images, source web."
-NOTE = "2 images cannot be read and were left out: a.png and b.png."
+NOTE = "Left out 2 images that cannot be read: a.png and b.png."
 
 
 def sample(number: int, generator: str | None, source: str) -> Sample:

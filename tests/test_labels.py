@@ -231,8 +231,8 @@ def test_an_export_is_a_manifest(
     assert (real.label, real.path) == (Label.REAL, files["sub/b.png"])
     assert ai.sha256 == made_case.sha256(files["a.png"].read_bytes())
     assert sorted(said) == [
-        "1 images left out: labelled unfit.",
-        "1 images left out: labelled unsure.",
+        "1 image left out: labelled unfit.",
+        "1 image left out: labelled unsure.",
     ]
 
 
@@ -303,8 +303,8 @@ def test_training_takes_ai_and_real(case: Case, files: dict[str, Path]) -> None:
     assert listed[0].sha256 == made_case.sha256(files["a.png"].read_bytes())
     assert said == [
         "1 real and 1 generated images from the labels in c.sqlite3.",
-        "1 images left out: reviewers differ.",
-        "1 images left out: labelled unfit.",
+        "1 image left out: reviewers differ.",
+        "1 image left out: labelled unfit.",
     ]
 
 
@@ -327,7 +327,7 @@ def test_training_takes_a_file_that_is_as_it_was_and_counts_the_others(tmp_path:
             files[name].write_bytes(b"edited")
         taken = labels.training(case, said.append)
         assert [row.path for row in taken] == [files["b.png"], files["d.png"]]
-        assert "1 images left out: changed or gone since they were labelled." in said
+        assert "1 image left out: changed or gone since they were labelled." in said
         files["b.png"].unlink()
         files["d.png"].unlink()
         with pytest.raises(

@@ -219,7 +219,7 @@ def test_data_that_cannot_work_are_refused(train, data, tmp_path) -> None:
     code, _, err = train()
     assert code == ExitCode.ERROR and "cannot be read" in err and "twin.png" in err
     code, _, err = train("--skip-unreadable", "--max-regression", "1")
-    assert code == ExitCode.CLEAN and "1 images cannot be read and were left out" in err
+    assert code == ExitCode.CLEAN and "Left out 1 image that cannot be read" in err
 
 
 # Labels of a case
@@ -249,7 +249,7 @@ def test_from_the_labels_of_a_case(dgsf, reviewed, tiny_detector, tmp_path) -> N
     assert code == ExitCode.CLEAN, err
     assert "15 real and 14 generated images from the labels in reviewed.sqlite3" in err
     assert "2 images left out: labelled unsure" in err
-    assert "1 images left out: reviewers differ" in err
+    assert "1 image left out: reviewers differ" in err
     assert "the labels in reviewed.sqlite3" in (tmp_path / "new.md").read_text()
     used = samples(tmp_path / "new.training")
     assert len(used) == 29

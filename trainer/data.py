@@ -19,6 +19,7 @@ from dgsforensics.errors import UsageError
 from dgsforensics.records import Label
 from dgsforensics.report import printable
 from dgsforensics.review import labels
+from dgsforensics.wording import counted
 
 from . import contents, splits
 from .contents import Examined, place, some
@@ -84,13 +85,13 @@ def prepare(
     remarks = list(notes)
     rows, unreadable = contents.examine(listed, progress)
     if unreadable:
-        words = f"{len(unreadable)} images cannot be read"
+        words = counted(len(unreadable), "image")
         if not skip_unreadable:
             raise UsageError(
-                f"{words}: {some(unreadable)}",
+                f"{words} cannot be read: {some(unreadable)}",
                 "mend or remove them, or have unreadable images skipped",
             )
-        remarks.append(f"{words} and were left out: {some(unreadable)}.")
+        remarks.append(f"Left out {words} that cannot be read: {some(unreadable)}.")
     _refuse_twins(
         [row for row in rows if row.listed.label == Label.REAL],
         [row for row in rows if row.listed.label == Label.GENERATED],

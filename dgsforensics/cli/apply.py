@@ -9,6 +9,7 @@ import typer
 
 from dgsforensics.cli.options import CaseFile, Debug, configure_logging, interruptible
 from dgsforensics.errors import ExitCode, UsageError
+from dgsforensics.wording import counted
 
 if TYPE_CHECKING:
     from dgsforensics.case.store import Case
@@ -157,7 +158,7 @@ def _report(outcomes: Iterable["Outcome"], done: str, dry: bool) -> int:
     already = f", {counts['already']} were there already" if counts["already"] else ""
     refused = f", {counts['refused']} refused" if counts["refused"] else ""
     if done != _BACK or any(counts.values()):
-        progress.notice(f"{counts['done']} files {word}{already}{refused}")
+        progress.notice(f"{counted(counts['done'], 'file')} {word}{already}{refused}")
     return counts["refused"]
 
 

@@ -17,6 +17,7 @@ from dgsforensics.cli.options import (
     configure_logging,
     interruptible,
 )
+from dgsforensics.wording import counted
 
 if TYPE_CHECKING:
     from dgsforensics.calibrating import Outcome
@@ -132,7 +133,7 @@ def _remark(found: "Outcome") -> None:
     from dgsforensics.report import printable
 
     if found.unread:
-        progress.notice(f"{len(found.unread)} files do not count:")
+        progress.notice(f"{counted(len(found.unread), 'file')} did not count:")
         for unread in found.unread[:_SHOWN]:
             progress.notice(f"  {printable(unread.path)}: {printable(unread.reason)}")
         if len(found.unread) > _SHOWN:

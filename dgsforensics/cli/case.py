@@ -9,6 +9,7 @@ import typer
 from dgsforensics.cli import output
 from dgsforensics.cli.options import CaseFile, Debug, configure_logging, interruptible
 from dgsforensics.errors import CaseError, UsageError
+from dgsforensics.wording import counted
 
 EPILOG = "Exit codes: 0 done, sound · 2 wrong usage, or not sound · 130 interrupted."
 _DIGITS = 12
@@ -63,7 +64,7 @@ def verify(
     path = places.find(case)
     with Case.open(path) as opened:
         sound = Log(opened).verify(head)
-    output.show(f"{path}: {sound.entries} decisions, sound", f"head {sound.head}")
+    output.show(f"{path}: {counted(sound.entries, 'decision')}, sound", f"head {sound.head}")
     if head is None:
         progress.notice(
             "note the head elsewhere: with --head it proves later that nothing up to here was "

@@ -20,6 +20,7 @@ from dgsforensics.cli.options import (
     interruptible,
 )
 from dgsforensics.errors import ExitCode, UsageError
+from dgsforensics.wording import counted
 
 if TYPE_CHECKING:
     from dgsforensics.evaluation.output import Evaluation
@@ -144,9 +145,9 @@ def _remark(found: "Evaluation") -> None:
     for note in found.notes:
         progress.notice(printable(note))
     if found.copies:
-        progress.notice(f"{found.copies} images left out: copies.")
+        progress.notice(f"{counted(found.copies, 'image')} left out: copies.")
     if found.unread:
-        progress.notice(f"{len(found.unread)} files were not evaluated:")
+        progress.notice(f"{counted(len(found.unread), 'file')} could not be evaluated:")
         for unread in found.unread[:_SHOWN]:
             progress.notice(f"  {printable(unread.path)}: {printable(unread.reason)}")
         if len(found.unread) > _SHOWN:

@@ -7,6 +7,7 @@ import typer
 
 from dgsforensics.cli.options import CaseFile, Debug, configure_logging, interruptible
 from dgsforensics.errors import UsageError
+from dgsforensics.wording import counted
 
 EPILOG = "Exit codes: 0 written · 2 wrong usage, or nothing is labelled · 130 interrupted."
 _STDOUT = Path("-")
@@ -62,6 +63,8 @@ def export(
     for image in differ:
         progress.notice(f"left out, for reviewers differ: {printable(str(image))}")
     left_out = f", {len(differ)} left out" if differ else ""
-    progress.notice(f"{len(rows)} rows of {len(found) - len(differ)} images{left_out}")
+    progress.notice(
+        f"{counted(len(rows), 'row')} of {counted(len(found) - len(differ), 'image')}{left_out}"
+    )
     if labels != _STDOUT:
         output.show(str(labels))

@@ -7,6 +7,7 @@ import typer
 
 from dgsforensics.cli.options import Debug, Reviewer, configure_logging, interruptible, signature
 from dgsforensics.errors import UsageError
+from dgsforensics.wording import counted
 
 EPILOG = (
     "Exit codes: 0 labelled · 2 wrong usage, or an image that is not in the case: then nothing is "
@@ -54,7 +55,7 @@ def label(
     from dgsforensics.folders import read_list_from
     from dgsforensics.records import Judgement
     from dgsforensics.report import printable
-    from dgsforensics.review import labels, wording
+    from dgsforensics.review import labels
     from dgsforensics.review.session import Review
 
     if not judgement:
@@ -77,7 +78,7 @@ def label(
         changed = review.label(chosen, meant, note)
     said = "not labelled any more" if meant is None else f"labelled {meant}"
     before = f", {len(chosen) - changed} of them before" if changed < len(chosen) else ""
-    progress.notice(f"{wording.images(len(chosen))} {said} by {printable(who)}{before}")
+    progress.notice(f"{counted(len(chosen), 'image')} {said} by {printable(who)}{before}")
 
 
 def _case_and_names(names: list[str]) -> tuple[Path, list[str]]:

@@ -15,6 +15,7 @@ from dgsforensics.review import queries, wording
 from dgsforensics.review.dossier import describe
 from dgsforensics.review.queries import Order
 from dgsforensics.review.session import Item, Review
+from dgsforensics.wording import counted
 
 HELP = """Commands, each with Enter:
   1 or ai, 2 or real, 3 or unsure, 4 or unfit: label this image (unfit: not an image to judge)
@@ -37,7 +38,7 @@ def review(review: Review, query: str, order: Order, *, advance: bool) -> None:
             stream.reconfigure(errors="backslashreplace")
     items, place = queries.listed(review, query, order), 0
     what = printable(query) or "all"
-    _say(f"{wording.images(len(items))}: {what}, by {order}. ? for help, q to quit.")
+    _say(f"{counted(len(items), 'image')}: {what}, by {order}. ? for help, q to quit.")
     while True:
         review.follow()
         if items:
@@ -68,7 +69,7 @@ def review(review: Review, query: str, order: Order, *, advance: bool) -> None:
             case "z" | "y":
                 changed = review.undo() if command == "z" else review.redo()
                 _say(
-                    f"{wording.images(len(changed))} changed"
+                    f"{counted(len(changed), 'image')} changed"
                     if changed
                     else "there is no such step"
                 )
@@ -77,7 +78,7 @@ def review(review: Review, query: str, order: Order, *, advance: bool) -> None:
             case "/":
                 try:
                     items, place = queries.listed(review, rest, order), 0
-                    _say(wording.images(len(items)))
+                    _say(counted(len(items), "image"))
                 except UsageError as error:
                     _say(printable(error.message))
             case number if number.isdecimal() and number not in _WORDS:

@@ -25,6 +25,7 @@ from dgsforensics.evaluation.scorecard import Contender
 from dgsforensics.evaluation.slices import By, Entry
 from dgsforensics.interrupts import remembered_interrupt
 from dgsforensics.records import Failure, FileFacts, Label, Prediction
+from dgsforensics.wording import counted
 
 Tell = Callable[[str, int, int, Mapping[str, float]], None]
 
@@ -89,7 +90,7 @@ def run(request: Request, tell: Tell) -> Evaluation:
     used, copies = _usable(files, list(logits.values()))
     if not used:
         some = "; ".join(f"{one.path}: {one.reason}" for one in list(files.unread)[:3])
-        raise UsageError(f"none of {len(listed)} images can be evaluated: {some}")
+        raise UsageError(f"none of {counted(len(listed), 'image')} can be evaluated: {some}")
     entries = [_entry(files, i) for i in used]
     parts = slices.cut(entries, request.by)
     rows: list[Row] = []

@@ -22,6 +22,7 @@ from dgsforensics.files import reason_of
 from dgsforensics.records import Decision, Judgement, Label
 from dgsforensics.report import to_json
 from dgsforensics.review.session import Item
+from dgsforensics.wording import counted
 
 FIELDS = (
     *("path", "label", "sha256", "reviewer", "time", "note", "verdict", "probability", "logit"),
@@ -187,7 +188,9 @@ def training(case: Case, notice: Callable[[str], None] = lambda text: None) -> l
                 origin=f"{case.path.name}, labelled by {image.reviewers}",
             )
         )
-    remarks = [f"{count} images left out: {reason}." for reason, count in left_out.items()]
+    remarks = [
+        f"{counted(count, 'image')} left out: {reason}." for reason, count in left_out.items()
+    ]
     if not listed:
         nothing = "nothing" if _CHANGED not in left_out else "nothing that is still there"
         words = " ".join([f"{case.path}: {nothing} is labelled ai or real.", *remarks])

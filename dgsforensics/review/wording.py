@@ -76,16 +76,6 @@ def amount(count: int | None) -> str:
     return f"{value:.0f} {unit}" if unit == "bytes" or value >= 99.95 else f"{value:.1f} {unit}"
 
 
-def images(count: int) -> str:
-    """A number of images."""
-    return f"{count} image" if count == 1 else f"{count} images"
-
-
-def files(count: int) -> str:
-    """A number of files."""
-    return f"{count} file" if count == 1 else f"{count} files"
-
-
 def shortened(text: str, width: int) -> str:
     """Text in at most so many cells, its middle left out: the ends of a name tell most."""
     if cell_len(text) <= width:

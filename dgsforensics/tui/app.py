@@ -12,7 +12,6 @@ from textual.message import Message
 from dgsforensics.errors import CaseError, DgsError
 from dgsforensics.records import Shown
 from dgsforensics.request import Request
-from dgsforensics.review import wording
 from dgsforensics.review.session import Item, Review
 from dgsforensics.tui.background import Explainer, scan
 from dgsforensics.tui.board import Board
@@ -21,6 +20,7 @@ from dgsforensics.tui.dialogs import Help
 from dgsforensics.tui.graphics import BLOCKS, Renderer
 from dgsforensics.tui.heat import Heat
 from dgsforensics.tui.rows import Rows
+from dgsforensics.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ class ReviewApp(App[None]):
             said = said or f"the case cannot be read: {error.message}"
         self.board.relations.forget()
         self.board.take_in(self.review.items)
-        self.board.say(said or f"scanned: {wording.files(len(self.review.items))}; . sorts anew")
+        self.board.say(said or f"scanned: {counted(len(self.review.items), 'file')}; . sorts anew")
 
     def on_rows_moved(self, message: Rows.Moved) -> None:
         """Note which image is shown, for the threads."""

@@ -26,6 +26,7 @@ from dgsforensics.tui.keys import bindings
 from dgsforensics.tui.rows import Rows
 from dgsforensics.tui.status import StatusLine
 from dgsforensics.tui.viewer import Viewer
+from dgsforensics.wording import counted
 
 AHEAD = 6
 """Images decoded before they are asked for."""
@@ -161,7 +162,7 @@ class Board(Screen[None]):
         count = "" if len(items) == 1 else f"{changed} of {len(items)} images changed"
         files = len(self.review.copies(items[0].sha256 or ""))
         if not count and files > 1:
-            remark += f", and {wording.files(files - 1)} of the same content"
+            remark += f", and {counted(files - 1, 'file')} of the same content"
         before = " (as before)" if not changed and not count else ""
         self.say(f"{word}: {count or wording.name(items[0])}{before}{remark}")
         self.refresh_labels()
@@ -214,7 +215,7 @@ class Board(Screen[None]):
         if place is not None:
             self.rows.move(place)
         back, forth = self.review.steps
-        self.say(f"{what}: {wording.images(len(changed))}; {back} steps to undo, {forth} to redo")
+        self.say(f"{what}: {counted(len(changed), 'image')}; {back} steps to undo, {forth} to redo")
         self.refresh_labels()
 
     # Where to
