@@ -5,8 +5,9 @@ recognised is a matter of statistics of pixels, not of content: how many neighbo
 few tones and colours there are, whether edges leap from one ground to another, how much of the
 contrast lies between far parts of the picture. The weights were fitted by logistic regression on
 one half of 12,000 photographs and rendered graphics, as they were, re-compressed and reduced, and
-their thresholds set there; the cut-offs of the plain rules were set with a look at both halves.
-`docs/scan-output.md` has the rates on the other one.
+their thresholds set there, by an earlier script than `benchmarks/domain_weights.py`, whose weights
+differ; the cut-offs of the plain rules were set with a look at both halves. `docs/scan-output.md`
+has the rates on the other one.
 
 The limits: a screenshot that is mostly a photograph, such as a video player or a page with large
 pictures, cannot be told from one, and graphics with much shading or low contrast may pass for one.
@@ -78,6 +79,16 @@ def recognise(pixels: NDArray[np.uint8]) -> str | None:
     if min(height, width) < SHORTEST or height * width < FEWEST:
         return "too small to judge"
     found = measure(pixels)
+    if (plainly := by_rule(found)) is not None:
+        return plainly
+    document, graphic = (weighed(found) @ _WEIGHTS - _FROM).tolist()
+    if document > 0:
+        return "a document or drawing"
+    return "a flat graphic" if graphic > 0 or flat(found) else None
+
+
+def by_rule(found: Statistics) -> str | None:
+    """What needs no weighing."""
     if found.single > 0.995:
         return "a single colour"
     if found.unfitted_share > 0.88 and found.uneven < 0.5:
@@ -86,10 +97,7 @@ def recognise(pixels: NDArray[np.uint8]) -> str | None:
         return "noise or a pattern" if found.uneven < 0.35 else "a document or drawing"
     if found.unfitted < 1 or found.unfitted_share < (0.22 if _soft(found) else 0.15):
         return "a document or drawing" if found.edged > 0.1 else "a smooth gradient"
-    document, graphic = (_weighed(found) @ _WEIGHTS - _FROM).tolist()
-    if document > 0:
-        return "a document or drawing"
-    return "a flat graphic" if graphic > 0 or _flat(found) else None
+    return None
 
 
 def measure(pixels: NDArray[np.uint8]) -> Statistics:
@@ -233,7 +241,7 @@ def _soft(found: Statistics) -> bool:
     return found.edged == 0 and found.strong < 0.01
 
 
-def _flat(found: Statistics) -> bool:
+def flat(found: Statistics) -> bool:
     """Whether all is even but for edges between a few tones."""
     if found.equal > 0.93 or (found.tones > 0.97 and found.hard > 0.002):
         return True
@@ -241,7 +249,7 @@ def _flat(found: Statistics) -> bool:
     return bare and found.strong > 0.01 and found.two_sided > 0.72
 
 
-def _weighed(found: Statistics) -> Floats:
+def weighed(found: Statistics) -> Floats:
     """What the rows of `_WEIGHTS` are for, (16,)."""
     return np.array(
         [
@@ -287,4 +295,4 @@ _WEIGHTS = np.array(
 )
 """For a document or drawing, and for a flat graphic; logits less a constant."""
 _FROM = (13.51, 31.35)
-"""What the sums must exceed: one photograph in 200 does."""
+"""What the sums must exceed: where the worst of the sources that were fitted on had few above."""
