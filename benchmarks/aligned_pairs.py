@@ -19,7 +19,7 @@ are flagged. Features are kept in `--out`.
 import argparse
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -43,6 +43,8 @@ INPUT, HEAD = InputConfig("whole"), HeadConfig((7, 9))
 """What the bundled detector sees and reads."""
 LONGEST = 512
 """Pixels of the longer side before a photograph goes through."""
+Fit = Callable[[np.ndarray], Logits]
+"""A head for the images of some rows."""
 SHARES = (0.0, 0.1, 0.3, 1.0)
 """Weight of all pairs relative to all other images."""
 COLUMNS = ("weight of pairs", "source, standard", "source, degraded", "pairs told apart")
@@ -142,7 +144,11 @@ def fitted(
 
 
 def left_out(
-    corpus: Corpus, read: dict[str, np.ndarray], chosen: Sequence[Sample], pairs: np.ndarray, fit
+    corpus: Corpus,
+    read: dict[str, np.ndarray],
+    chosen: Sequence[Sample],
+    pairs: np.ndarray,
+    fit: Fit,
 ) -> list[float]:
     """AUROC on left-out sources in both treatments, and of left-out pairs."""
     part = [corpus.samples[i] for i in corpus.rows]
@@ -159,7 +165,7 @@ def left_out(
     return np.nanmean(np.array(found), axis=0).tolist()
 
 
-def elsewhere(corpus: Corpus, as_is: np.ndarray, fit) -> list[float]:
+def elsewhere(corpus: Corpus, as_is: np.ndarray, fit: Fit) -> list[float]:
     """AUROC on the sources for calibration and on the paired ones; share of the latter flagged."""
     head, y = fit(corpus.training), corpus.labels
     held = head(as_is[corpus.held])
