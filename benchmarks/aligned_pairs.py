@@ -26,12 +26,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from autoencoders import CROP, KINDS, passed_through, trained
-from corpus import BACKBONE, FOLDS, L2, Corpus, Logits, arguments, logits, read_out
+from corpus import BACKBONE, FOLDS, HEAD, INPUT, L2, Corpus, Logits, arguments, logits, read_out
 from PIL import Image
 
 from dgsforensics import images
 from dgsforensics.backbone import load_backbone
-from dgsforensics.config import DetectorConfig, HeadConfig, InputConfig
+from dgsforensics.config import DetectorConfig
 from dgsforensics.datasets import Sample
 from dgsforensics.detector import input_pixels
 from dgsforensics.evaluation.metrics import evaluate
@@ -39,8 +39,6 @@ from dgsforensics.model import DetectorModel
 from dgsforensics.trainer import degrade, splits
 from dgsforensics.trainer.teacher import fit_head
 
-INPUT, HEAD = InputConfig("whole"), HeadConfig((7, 9))
-"""What the bundled detector sees and reads."""
 LONGEST = 512
 """Pixels of the longer side before a photograph goes through."""
 Fit = Callable[[np.ndarray], Logits]
@@ -65,12 +63,11 @@ def main() -> None:
     print(f"{len(chosen)} pairs beside {len(corpus.training)} images\n")
     print("| " + " | ".join(COLUMNS) + " |\n" + "| ---: " * len(COLUMNS) + "|")
     read = {
-        name: read_out(corpus.features("whole", name), HEAD.blocks)
+        name: read_out(corpus.features(INPUT.view, name), HEAD.blocks)
         for name in ("degraded", "standard")
     }
     outside = np.concatenate([corpus.held, *corpus.paired.values()])
-    as_is = np.full_like(read["degraded"], np.nan)
-    as_is[outside] = read_out(corpus.features("whole", "as_is", rows=outside), HEAD.blocks)
+    as_is = read_out(corpus.features(INPUT.view, "as_is", rows=outside), HEAD.blocks)
     for share in SHARES:
         fit = partial(fitted, corpus, read["degraded"], chosen, pairs, share)
         figures = [*left_out(corpus, read, chosen, pairs, fit), *elsewhere(corpus, as_is, fit)]
@@ -82,13 +79,13 @@ def features_of_pairs(chosen: Sequence[Sample], options: argparse.Namespace) -> 
     file = options.out / f"pairs-{len(chosen)}-{options.steps}.npy"
     if file.exists():
         return np.load(file)
-    crops = np.stack([crop(sample) for sample in chosen])
+    photographs = [photograph(sample) for sample in chosen]
+    crops = np.stack([crop(*each) for each in zip(photographs, chosen, strict=True)])
     nets = [trained(kind, crops, options.steps) for kind in KINDS]
     model = DetectorModel(DetectorConfig("pairs", BACKBONE, INPUT, HEAD), load_backbone(BACKBONE))
     model = model.eval().to(torch.bfloat16 if options.bfloat16 else torch.float32)
     rows = []
-    for number, sample in enumerate(chosen):
-        before = photograph(sample)
+    for number, (before, sample) in enumerate(zip(photographs, chosen, strict=True)):
         after = passed_through(nets[number % len(nets)], before)
         both = []
         for image in (before, after):
@@ -112,9 +109,8 @@ def photograph(sample: Sample) -> Image.Image:
     return image.crop((0, 0, width, height))
 
 
-def crop(sample: Sample) -> np.ndarray:
+def crop(image: Image.Image, sample: Sample) -> np.ndarray:
     """(CROP, CROP, 3) of a photograph, somewhere."""
-    image = photograph(sample)
     if min(image.size) < CROP:
         factor = CROP / min(image.size)
         image = image.resize([max(CROP, round(side * factor)) for side in image.size])

@@ -52,6 +52,9 @@ FOLDS = 5
 L2 = 0.1
 """Penalty on a head, on standardised features."""
 ALL_BLOCKS = tuple(range(12))
+INPUT, HEAD = InputConfig("whole"), HeadConfig((7, 9))
+"""What the bundled detector sees, and the blocks (from 0) whose class tokens its head reads; the
+comparisons are `views.py` and `heads.py`."""
 Logits = Callable[[np.ndarray], np.ndarray]
 """(N, D) to (N,)."""
 Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], Logits]
@@ -94,10 +97,11 @@ class Corpus:
     def features(
         self, view: str, treatment: Treatment, seed: int = 0, rows: np.ndarray | None = None
     ) -> np.ndarray:
-        """Class tokens after every block, (N, 12, 768); `as_is` always in float32."""
+        """Class tokens after every block, (N, 12, 768); `as_is` always in float32. With `rows` of
+        these alone: all others are not numbers."""
         exact = treatment == "as_is" or not self._options.bfloat16
         config = DetectorConfig("probe", BACKBONE, InputConfig(view), HeadConfig(ALL_BLOCKS))
-        chosen = range(len(self.samples)) if rows is None else rows
+        chosen = np.arange(len(self.samples)) if rows is None else rows
         flat = extract(
             DetectorModel(config, load_backbone(BACKBONE)).eval(),
             [self.samples[i] for i in chosen],
@@ -107,7 +111,10 @@ class Corpus:
             precision=torch.float32 if exact else torch.bfloat16,
             progress=_progress(f"{view}, {treatment} {seed}"),
         )
-        return flat.reshape(len(flat), len(ALL_BLOCKS), -1)
+        tokens = flat.reshape(len(flat), len(ALL_BLOCKS), -1)
+        found = np.full((len(self.samples), *tokens.shape[1:]), np.nan, np.float32)
+        found[chosen] = tokens
+        return found
 
     def material(
         self, draws: list[np.ndarray], rows: np.ndarray

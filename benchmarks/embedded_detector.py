@@ -18,19 +18,15 @@ from pathlib import Path
 
 import model_card
 import numpy as np
-from corpus import BACKBONE, L2, PER_SOURCE, Corpus, arguments, logits, read_out
+from corpus import BACKBONE, HEAD, INPUT, L2, PER_SOURCE, Corpus, arguments, logits, read_out
 
 from dgsforensics import Detector, calibration, checkpoint
 from dgsforensics.backbone import sha256_of
 from dgsforensics.calibration import Calibration
 from dgsforensics.checkpoint import Checkpoint
-from dgsforensics.config import DetectorConfig, HeadConfig, InputConfig
+from dgsforensics.config import DetectorConfig
 from dgsforensics.trainer import card
 from dgsforensics.trainer.teacher import fit_head
-
-VIEW = "whole"
-BLOCKS = (7, 9)
-"""Read the class tokens after blocks 8 and 10; `views.py` and `heads.py` are the comparisons."""
 
 
 def main() -> None:
@@ -38,14 +34,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("weights"))
     options = parser.parse_args()
     corpus = Corpus(options)
-    degraded, standard = (
-        read_out(corpus.features(VIEW, name), BLOCKS) for name in ("degraded", "standard")
+    degraded, standard, as_is = (
+        read_out(corpus.features(INPUT.view, name, rows=rows), HEAD.blocks)
+        for name, rows in (("degraded", None), ("standard", None), ("as_is", corpus.held))
     )
-    as_is = np.full_like(standard, np.nan)
-    as_is[corpus.held] = read_out(corpus.features(VIEW, "as_is", rows=corpus.held), BLOCKS)
     head = fit_head(*corpus.material([degraded], corpus.training), L2)
     made = Checkpoint(
-        DetectorConfig(checkpoint.DEFAULT, BACKBONE, InputConfig(VIEW), HeadConfig(BLOCKS)),
+        DetectorConfig(checkpoint.DEFAULT, BACKBONE, INPUT, HEAD),
         _calibrate(corpus, logits(head, as_is), logits(head, degraded)),
         {"head.weight": head[0], "head.bias": head[1]},
         _facts(corpus, options),

@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from corpus import BACKBONE, FOLDS, L2, Corpus, arguments
+from corpus import BACKBONE, FOLDS, HEAD, INPUT, L2, Corpus, arguments
 
 from dgsforensics.backbone import load_backbone
-from dgsforensics.config import DetectorConfig, HeadConfig, InputConfig, LoraConfig
+from dgsforensics.config import DetectorConfig, LoraConfig
 from dgsforensics.evaluation.metrics import evaluate
 from dgsforensics.model import DetectorModel
 from dgsforensics.trainer import splits
@@ -36,8 +36,6 @@ from dgsforensics.trainer.features import Treatment, extract, treated
 from dgsforensics.trainer.student import Step, fit
 from dgsforensics.trainer.teacher import Head, balanced_weights, fit_head
 
-INPUT, HEAD = InputConfig("whole"), HeadConfig((7, 9))
-"""What the bundled detector sees and reads."""
 LORA = LoraConfig(blocks=tuple(range(HEAD.blocks[-1] + 1)))
 DRAWS = 2
 TRAIN_REAL, TRAIN_GENERATED = 20, 12

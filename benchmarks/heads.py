@@ -50,8 +50,7 @@ class Table:
         self.corpus = corpus
         self.tokens = {name: corpus.features("whole", name) for name in BOTH}
         outside = np.concatenate([corpus.held, *corpus.paired.values()])
-        self.tokens["as_is"] = np.full_like(self.tokens["degraded"], np.nan)
-        self.tokens["as_is"][outside] = corpus.features("whole", "as_is", rows=outside)
+        self.tokens["as_is"] = corpus.features("whole", "as_is", rows=outside)
 
     def line(
         self, name: str, fit: Fit, blocks: tuple[int, ...], train: tuple[str, ...], share: float = 1

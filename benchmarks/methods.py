@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import tomli_w
-from corpus import Corpus, arguments
+from corpus import HEAD, INPUT, Corpus, arguments
 
 from dgsforensics.checkpoint import DEFAULT
 from dgsforensics.datasets import Sample
@@ -26,8 +26,8 @@ VALIDATION = 12, 8
 """At most so many photographs of a source, and images of a generator in it, for thresholds."""
 OPTIONS = {
     "base": "none",
-    "input": {"view": "whole"},
-    "head": {"blocks": [7, 9]},
+    "input": {"view": INPUT.view},
+    "head": {"blocks": list(HEAD.blocks)},
     "draws": 1,
     "epochs": 3,
     "batch": 16,
