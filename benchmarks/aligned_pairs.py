@@ -29,13 +29,13 @@ from autoencoders import CROP, KINDS, passed_through, trained
 from corpus import BACKBONE, FOLDS, HEAD, INPUT, L2, Corpus, Logits, arguments, logits, read_out
 from PIL import Image
 
-from dgsforensics import images
-from dgsforensics.backbone import load_backbone
-from dgsforensics.config import DetectorConfig
-from dgsforensics.datasets import Sample
-from dgsforensics.detector import input_pixels
+from dgsforensics.datasets.labelled import Sample
+from dgsforensics.detector.backbone import load_backbone
+from dgsforensics.detector.config import DetectorConfig
+from dgsforensics.detector.detector import input_pixels
+from dgsforensics.detector.model import DetectorModel
 from dgsforensics.evaluation.metrics import evaluate
-from dgsforensics.model import DetectorModel
+from dgsforensics.pictures import decoder
 from dgsforensics.trainer import degrade, splits
 from dgsforensics.trainer.teacher import fit_head
 
@@ -90,7 +90,7 @@ def features_of_pairs(chosen: Sequence[Sample], options: argparse.Namespace) -> 
         both = []
         for image in (before, after):
             rng = random.Random(f"pair:{sample.sha256}")  # the same path for both
-            picture = images.from_pil(degrade.degrade(image, rng))
+            picture = decoder.from_pil(degrade.degrade(image, rng))
             both.append(input_pixels(INPUT, picture)[0])
         with torch.inference_mode():
             rows.append(model.features(torch.from_numpy(np.stack(both))).float().numpy())
@@ -103,7 +103,7 @@ def features_of_pairs(chosen: Sequence[Sample], options: argparse.Namespace) -> 
 
 def photograph(sample: Sample) -> Image.Image:
     """With sides that are multiples of 8."""
-    image = Image.fromarray(images.load(sample.path).pixels)
+    image = Image.fromarray(decoder.load(sample.path).pixels)
     image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
     width, height = (max(8, side // 8 * 8) for side in image.size)
     return image.crop((0, 0, width, height))

@@ -35,8 +35,8 @@ from corpus import CALIBRATION, PAIRED, PER_SOURCE
 from peer import NAME, Answer, Score, made_environment, running
 from PIL import Image
 
-from dgsforensics import Detector, images
-from dgsforensics.datasets import Listed, as_sample, read
+from dgsforensics import Detector
+from dgsforensics.datasets.labelled import Listed, as_sample, read
 from dgsforensics.errors import ImageError
 from dgsforensics.evaluation import scorecard, slices, tiers
 from dgsforensics.evaluation.bootstrap import Estimate
@@ -44,6 +44,7 @@ from dgsforensics.evaluation.metrics import Bools, Floats
 from dgsforensics.evaluation.output import NOTHING, Difference, Row
 from dgsforensics.evaluation.scorecard import Contender
 from dgsforensics.evaluation.slices import Entry
+from dgsforensics.pictures import decoder
 from dgsforensics.records import Failure, FileFacts, Prediction
 from dgsforensics.trainer import splits
 
@@ -183,7 +184,7 @@ def as_seen(tier: str, row: Listed, target: Path) -> Path:
         raise SystemExit(f"{row.path}: not the content that the manifest names")
     if (alter := tiers.alteration(tier)) is None:
         return row.path
-    Image.fromarray(alter(images.decode(data)).pixels).save(target, compress_level=1)
+    Image.fromarray(alter(decoder.decode(data)).pixels).save(target, compress_level=1)
     return target
 
 

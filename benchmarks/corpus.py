@@ -1,7 +1,8 @@
 """The corpus of the bundled detector: which images serve for what, and their features.
 
-Made for `embedded_detector.py`, `heads.py` and `views.py`. The manifest (`dgsforensics.datasets`)
-has a SHA-256 in every row; features are cached, so a run that was stopped goes on.
+Made for `embedded_detector.py`, `heads.py` and `views.py`. The manifest (see
+`dgsforensics.datasets.labelled`) has a SHA-256 in every row; features are cached, so a run that was
+stopped goes on.
 """
 
 import argparse
@@ -14,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dgsforensics.backbone import load_backbone, locate_weights, sha256_of
-from dgsforensics.config import BackboneConfig, DetectorConfig, HeadConfig, InputConfig
-from dgsforensics.datasets import as_sample, read
+from dgsforensics.datasets.labelled import as_sample, read
+from dgsforensics.detector.backbone import load_backbone, locate_weights, sha256_of
+from dgsforensics.detector.config import BackboneConfig, DetectorConfig, HeadConfig, InputConfig
+from dgsforensics.detector.model import DetectorModel
 from dgsforensics.evaluation.metrics import Metrics, evaluate
-from dgsforensics.model import DetectorModel
 from dgsforensics.records import Label
 from dgsforensics.trainer import splits
 from dgsforensics.trainer.features import Treatment, extract

@@ -4,9 +4,9 @@
 
 At most `--limit` images of a source and generator, near-duplicates once, as they are and reduced by
 half and kept as JPEG 60. Of these only the half whose paths were not used to fit the weights of
-`dgsforensics.domain` counts. The graphics are those of `tests/rendered.py`, in several sizes and
-encodings; the weights were fitted on others. Ends with the time it takes, on one picture of 12
-megapixels.
+`dgsforensics.pictures.domain` counts. The graphics are those of `tests/rendered.py`, in several
+sizes and encodings; the weights were fitted on others. Ends with the time it takes, on one picture
+of 12 megapixels.
 """
 
 import argparse
@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dgsforensics import images
-from dgsforensics.datasets import as_sample, read
-from dgsforensics.domain import recognise
+from dgsforensics.datasets.labelled import as_sample, read
+from dgsforensics.pictures import decoder
+from dgsforensics.pictures.domain import recognise
 from dgsforensics.trainer import splits
 from dgsforensics.trainer.degrade import encode
 
@@ -59,7 +59,7 @@ def main() -> None:
     counts: Counter[tuple[str, str]] = Counter()
     named: Counter[tuple[str, str]] = Counter()
     for number, sample in enumerate(samples, 1):
-        image = Image.fromarray(images.load(sample.path).pixels)
+        image = Image.fromarray(decoder.load(sample.path).pixels)
         kind = "photographs" if sample.generator is None else "generated"
         kind += ", art" if sample.style == "art" else ""
         for name, version in VERSIONS.items():

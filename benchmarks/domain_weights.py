@@ -1,4 +1,4 @@
-"""Fits the weights of `dgsforensics.domain`: documents, and flat graphics, against photographs.
+"""Fits `dgsforensics.pictures.domain`: documents, and flat graphics, against photographs.
 
     python benchmarks/domain_weights.py --manifest FILE --images DIR --cache DIR
 
@@ -31,8 +31,8 @@ from PIL import Image, ImageFilter, ImageOps
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from dgsforensics import domain, images
-from dgsforensics.datasets import Sample, as_sample, read
+from dgsforensics.datasets.labelled import Sample, as_sample, read
+from dgsforensics.pictures import decoder, domain
 from dgsforensics.trainer import splits
 from dgsforensics.trainer.degrade import encode
 from dgsforensics.trainer.features import FeatureCache
@@ -147,7 +147,7 @@ def of_corpus(options: argparse.Namespace) -> Iterator[tuple[str, str, Callable[
 
 def opener(sample: Sample) -> Callable[[], Image.Image]:
     def opened() -> Image.Image:
-        image = Image.fromarray(images.load(sample.path).pixels)
+        image = Image.fromarray(decoder.load(sample.path).pixels)
         image.thumbnail((LARGEST, LARGEST))
         return image
 

@@ -20,11 +20,12 @@ import model_card
 import numpy as np
 from corpus import BACKBONE, HEAD, INPUT, L2, PER_SOURCE, Corpus, arguments, logits, read_out
 
-from dgsforensics import Detector, calibration, checkpoint
-from dgsforensics.backbone import sha256_of
-from dgsforensics.calibration import Calibration
-from dgsforensics.checkpoint import Checkpoint
-from dgsforensics.config import DetectorConfig
+from dgsforensics import Detector
+from dgsforensics.detector import calibration, checkpoint
+from dgsforensics.detector.backbone import sha256_of
+from dgsforensics.detector.calibration import Calibration
+from dgsforensics.detector.checkpoint import Checkpoint
+from dgsforensics.detector.config import DetectorConfig
 from dgsforensics.trainer import card
 from dgsforensics.trainer.teacher import fit_head
 

@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from corpus import BACKBONE, FOLDS, HEAD, INPUT, L2, Corpus, arguments
 
-from dgsforensics.backbone import load_backbone
-from dgsforensics.config import DetectorConfig, LoraConfig
+from dgsforensics.detector.backbone import load_backbone
+from dgsforensics.detector.config import DetectorConfig, LoraConfig
+from dgsforensics.detector.model import DetectorModel
 from dgsforensics.evaluation.metrics import evaluate
-from dgsforensics.model import DetectorModel
 from dgsforensics.trainer import splits
 from dgsforensics.trainer.batches import Material
 from dgsforensics.trainer.config import SurgeryConfig, TrainConfig

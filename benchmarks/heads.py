@@ -21,7 +21,7 @@ import numpy as np
 from corpus import L2, Corpus, Fit, Logits, arguments, linear, mean_over_folds, read_out
 from sklearn.svm import SVC
 
-from dgsforensics.calibration import fit as calibrate
+from dgsforensics.detector.calibration import fit as calibrate
 from dgsforensics.evaluation.metrics import evaluate
 from dgsforensics.trainer import splits
 

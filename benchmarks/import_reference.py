@@ -19,8 +19,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dgsforensics import checkpoint, reference
-from dgsforensics.config import IMAGENET_MEAN, IMAGENET_STD
+from dgsforensics.detector import checkpoint, import_dgsnet
+from dgsforensics.detector.config import IMAGENET_MEAN, IMAGENET_STD
 
 WIDTH, HEADS, BLOCKS, PATCH, EMBED = 1024, 16, 24, 14, 768
 TEXT_WIDTH, TEXT_BLOCKS, VOCABULARY, CONTEXT = 768, 12, 49408, 77
@@ -54,7 +54,7 @@ def compare(name: str, folder: Path, picture: Tensor, *, adapted: bool, merged: 
     twice = plain_logit(state, picture[0], adapted, 2 * SCALE)
     del state
     started = time.monotonic()
-    made, tower = reference.read(file, "mine")
+    made, tower = import_dgsnet.read(file, "mine")
     seconds = time.monotonic() - started
     file.unlink()
     weights = folder / "tower.safetensors"

@@ -15,12 +15,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from dgsforensics.folders import find_files
+from dgsforensics.files.walk import find_files
 
 
 def scan_and_report(folder: Path, no_model: bool) -> None:
     """In the child: scan as the command does and print the peak of the resident memory."""
-    from dgsforensics import cli, detector
+    from dgsforensics import cli
+    from dgsforensics.detector import detector
 
     if no_model:
         detector.Detector.logits = lambda self, pixels, batch=None: [0.0] * len(pixels)

@@ -17,8 +17,8 @@ from pathlib import Path
 import tomli_w
 from corpus import HEAD, INPUT, Corpus, arguments
 
-from dgsforensics.checkpoint import DEFAULT
-from dgsforensics.datasets import Sample
+from dgsforensics.datasets.labelled import Sample
+from dgsforensics.detector.checkpoint import DEFAULT
 from dgsforensics.trainer import splits
 
 METHODS = ("probe", "lora", "dgs")

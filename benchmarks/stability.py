@@ -24,9 +24,9 @@ from comparison import arguments, held_out
 from PIL import Image
 
 from dgsforensics import Detector
-from dgsforensics.binomial import interval
-from dgsforensics.datasets import Listed
-from dgsforensics.images import Picture
+from dgsforensics.datasets.labelled import Listed
+from dgsforensics.detector.binomial import interval
+from dgsforensics.pictures.decoder import Picture
 from dgsforensics.records import Label, Prediction, Verdict
 from dgsforensics.trainer.degrade import encode
 

@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from dgsforensics import Detector, images
-from dgsforensics.backbone import load_backbone
-from dgsforensics.folders import find_files
+from dgsforensics import Detector
+from dgsforensics.detector.backbone import load_backbone
+from dgsforensics.files.walk import find_files
+from dgsforensics.pictures import decoder
 
 MEGAPIXELS = (0.3, 1.0, 12.0)
 
@@ -32,7 +33,7 @@ def resized_copies(folder: Path, target: Path, count: int, megapixels: float) ->
     target.mkdir()
     sources = [path for path in find_files([folder]) if isinstance(path, Path)][:count]
     for number, path in enumerate(sources):
-        picture = Image.fromarray(images.load(path).pixels)
+        picture = Image.fromarray(decoder.load(path).pixels)
         factor = (megapixels * 1e6 / (picture.width * picture.height)) ** 0.5
         size = (round(picture.width * factor), round(picture.height * factor))
         picture.resize(size, Image.Resampling.BICUBIC).save(target / f"{number:04}.jpg", quality=90)

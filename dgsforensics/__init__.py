@@ -11,15 +11,21 @@ terminal library.
 
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dgsforensics.detector import Detector
+    from dgsforensics.detector.detector import Detector
     from dgsforensics.errors import DgsError
     from dgsforensics.records import Failure, Prediction, Status, Verdict
 
+_PACKAGE = Path(__file__).parent
+if not (_PACKAGE / "weights").is_dir() and (_PACKAGE.parent / "weights").is_dir():
+    # In a clone, not installed: the trainer and the weights lie beside this folder, not in it.
+    __path__.append(str(_PACKAGE.parent))
+
 _HOMES = {
-    "Detector": "detector",
+    "Detector": "detector.detector",
     "DgsError": "errors",
     "Failure": "records",
     "Prediction": "records",

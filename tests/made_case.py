@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from conftest import encode, photo
-from dgsforensics.calibration import Thresholds
 from dgsforensics.case.store import Case
+from dgsforensics.detector.calibration import Thresholds
 from dgsforensics.records import (
     Evidence,
     Failure,

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from conftest import photo
-from dgsforensics.config import InputConfig
-from dgsforensics.datasets import Sample
+from dgsforensics.datasets.labelled import Sample
+from dgsforensics.detector.config import InputConfig
 from dgsforensics.records import Label
 from dgsforensics.trainer import degrade
 from dgsforensics.trainer.augment import flip, web

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 import tiny_clip
 from conftest import photo
-from dgsforensics.backbone import load_backbone
-from dgsforensics.datasets import Sample
+from dgsforensics.datasets.labelled import Sample
+from dgsforensics.detector.backbone import load_backbone
+from dgsforensics.detector.model import DetectorModel
 from dgsforensics.errors import ConfigError, ImageError
-from dgsforensics.model import DetectorModel
 from dgsforensics.records import Label
 from dgsforensics.trainer.batches import Batch, Material, batches, epoch_order
 from dgsforensics.trainer.config import TrainConfig

@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from conftest import photo
-from dgsforensics.datasets import Sample
+from dgsforensics.datasets.labelled import Sample
 from dgsforensics.errors import DgsError, UnreadableError
 from dgsforensics.records import Label
-from dgsforensics.trainer import blip
-from dgsforensics.trainer.blip import caption
+from dgsforensics.trainer.captions import blip
+from dgsforensics.trainer.captions.blip import caption
 
 CPU = torch.device("cpu")
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "photo", "of", "cat", "dog", "red"]
@@ -276,8 +276,9 @@ def test_damaged_weights_are_refused(samples, tmp_path):
 def test_nothing_is_printed(model, samples, tmp_path):
     code = (
         "import sys, torch\nfrom pathlib import Path\n"
-        "from dgsforensics.datasets import Sample\nfrom dgsforensics.records import Label\n"
-        "from dgsforensics.trainer.blip import caption\n"
+        "from dgsforensics.datasets.labelled import Sample\n"
+        "from dgsforensics.records import Label\n"
+        "from dgsforensics.trainer.captions.blip import caption\n"
         "s = Sample(Path(sys.argv[1]), Label.REAL, None, 'here', 'g', 'ab', 'photo')\n"
         "assert caption([s], sys.argv[2], Path(sys.argv[3]), torch.device('cpu'))\n"
     )

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgsforensics.calibration import Thresholds
+from dgsforensics.detector.calibration import Thresholds
 from dgsforensics.evaluation import bootstrap
 from dgsforensics.evaluation.bootstrap import RESAMPLES, auroc_difference, estimates, resamples
 from dgsforensics.evaluation.metrics import Scored, figures

@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 
 from conftest import encode, photo
-from dgsforensics import calibrating, calibration, checkpoint, cli, groups, report
-from dgsforensics.backbone import file_name, sha256_of
-from dgsforensics.binomial import interval
-from dgsforensics.calibration import Calibration
-from dgsforensics.detector import Detector
+from dgsforensics import cli
+from dgsforensics.calibrate import run
+from dgsforensics.detector import calibration, checkpoint
+from dgsforensics.detector.backbone import file_name, sha256_of
+from dgsforensics.detector.binomial import interval
+from dgsforensics.detector.calibration import Calibration
+from dgsforensics.detector.detector import Detector
+from dgsforensics.pictures import near_duplicates
+from dgsforensics.scan import output
 
 
 @pytest.fixture
@@ -46,7 +50,7 @@ def holiday(tmp_path) -> Path:
     folder = tmp_path / "holiday"
     folder.mkdir()
     pictures = [photo(96, 64, seed) for seed in range(45)]
-    group = groups.group([groups.fingerprint(picture) for picture in pictures])
+    group = near_duplicates.group([near_duplicates.fingerprint(picture) for picture in pictures])
     distinct = [picture for i, picture in enumerate(pictures) if group[i] == i]
     for i, picture in enumerate(distinct[:40]):
         picture.save(folder / f"{i:02}.png")
@@ -74,7 +78,7 @@ def never(monkeypatch):
         def fail(*_):
             raise AssertionError("the model ran")
 
-        monkeypatch.setattr("dgsforensics.detector.Detector.logits", fail)
+        monkeypatch.setattr("dgsforensics.detector.detector.Detector.logits", fail)
 
     return forbid
 
@@ -401,7 +405,7 @@ def test_cases_under_review_stay_as_they_are(dgsf, holiday):
     before = everything(folder)
     assert dgsf("calibrate", holiday)[0] == 0
     assert everything(folder) == before
-    assert calibrating.scores_path(holiday).exists()
+    assert run.scores_path(holiday).exists()
 
 
 # Where it goes
@@ -463,9 +467,9 @@ def test_any_folder_name_will_do(dgsf, holiday, folder, name):
     code, _, err = dgsf("calibrate", odd)
     assert code == 0
     made = checkpoint.read(mine(name))
-    assert report.printable(folder) in made.calibration.measured_on
+    assert output.printable(folder) in made.calibration.measured_on
     assert "\x1b" not in err + made.calibration.measured_on
-    assert report.printable(folder) in mine(name).with_suffix(".md").read_text(encoding="utf-8")
+    assert output.printable(folder) in mine(name).with_suffix(".md").read_text(encoding="utf-8")
 
 
 def test_what_is_no_pair_of_folders_is_refused(dgsf, holiday, never):
@@ -487,7 +491,7 @@ def test_a_place_that_cannot_be_written_is_an_error(dgsf, holiday, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dgsforensics.checkpoint.save_file", full)
+    monkeypatch.setattr("dgsforensics.detector.checkpoint.save_file", full)
     code, _, err = dgsf("calibrate", holiday)
     assert code == 2 and "cannot write" in err and "No space left" in err
     assert not mine("tiny-holiday").exists()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dgsforensics.binomial import interval
-from dgsforensics.calibration import (
+from dgsforensics.detector.binomial import interval
+from dgsforensics.detector.calibration import (
     DEFAULT_FPR,
     Calibration,
     fit,

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given as prove
 from hypothesis import strategies as st
 
-from dgsforensics.datasets import Sample
+from dgsforensics.datasets.labelled import Sample
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Label
-from dgsforensics.trainer import captions
-from dgsforensics.trainer.captions import read
+from dgsforensics.trainer.captions import given
+from dgsforensics.trainer.captions.given import read
 
 
 def sample(
@@ -39,19 +39,19 @@ def test_the_caption_of_the_data_goes_first(tmp_path):
     table = write(tmp_path / "c.json", json.dumps({"a.jpg": "table a", "b.jpg": "table b"}))
     samples = [sample(tmp_path / "a.jpg", caption="data a"), sample(tmp_path / "b.jpg")]
     assert read(str(table), samples) == ["data a", "table b"]
-    assert captions.given(samples) == ["data a", None]
+    assert given.given(samples) == ["data a", None]
 
 
 @pytest.mark.parametrize("blank", ["", " \t\n", "\u200b\ufeff", "\u3000"])
 def test_blank_text_is_no_caption(tmp_path, blank):
-    assert captions.given([sample("a.jpg", caption=blank)]) == [None]
+    assert given.given([sample("a.jpg", caption=blank)]) == [None]
     write(tmp_path / "a.txt", blank)
     with pytest.raises(UsageError, match="1 of 1 images have no caption"):
         read("sidecar", [sample(tmp_path / "a.jpg", caption=blank)])
 
 
 def test_captions_come_on_one_line():
-    [caption] = captions.given([sample("a", caption=" a\r\n cat\t\u2028on  a mat ")])
+    [caption] = given.given([sample("a", caption=" a\r\n cat\t\u2028on  a mat ")])
     assert caption == "a cat on a mat"
 
 
@@ -64,14 +64,14 @@ def test_damaged_text_names_its_image(text):
 @prove(st.text())
 def test_a_caption_is_clean_missing_or_damaged(text):
     try:
-        [caption] = captions.given([sample("a", caption=text)])
+        [caption] = given.given([sample("a", caption=text)])
     except UsageError as error:
         assert "damaged" in error.message
         return
     if caption is not None:
         assert caption == " ".join(caption.split())
         caption.encode()
-        assert captions.given([sample("a", caption=caption)]) == [caption]
+        assert given.given([sample("a", caption=caption)]) == [caption]
 
 
 def test_nothing_to_caption(tmp_path):

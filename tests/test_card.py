@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import tiny_clip
-from dgsforensics.calibration import Calibration
-from dgsforensics.checkpoint import Checkpoint
-from dgsforensics.config import LoraConfig
+from dgsforensics.detector.calibration import Calibration
+from dgsforensics.detector.checkpoint import Checkpoint
+from dgsforensics.detector.config import LoraConfig
 from dgsforensics.errors import CheckpointError
 from dgsforensics.trainer import card
 

@@ -17,7 +17,7 @@ import pytest
 
 import made_case
 from dgsforensics import cli
-from dgsforensics.case import ledger, places
+from dgsforensics.case import ledger, location
 from dgsforensics.case.decisions import Log
 from dgsforensics.case.store import Case
 from dgsforensics.records import Judgement
@@ -48,7 +48,7 @@ def files(tmp_path):
 @pytest.fixture
 def case(files, tmp_path):
     """In the user's data folder, as of a scan of the folder."""
-    return made_case.write(places.default_path([tmp_path / "photos"]), files)
+    return made_case.write(location.default_path([tmp_path / "photos"]), files)
 
 
 def standing(case):
@@ -443,7 +443,7 @@ def test_verify_prints_the_head_and_holds_it_against_the_log(dgsf, case, tmp_pat
 
 def test_list_shows_every_case_and_names_the_unusable(dgsf, case, files, tmp_path):
     assert dgsf("label", case, "photos/sub", "--as", "ai")[0] == 0
-    (places.folder() / "broken.sqlite3").write_bytes(b"no database at all, only text")
+    (location.folder() / "broken.sqlite3").write_bytes(b"no database at all, only text")
     code, out, _ = dgsf("case", "list")
     assert code == 0
     head, *lines = out.splitlines()
@@ -458,7 +458,7 @@ def test_list_shows_every_case_and_names_the_unusable(dgsf, case, files, tmp_pat
 
 def test_list_without_and_with_an_empty_case(dgsf):
     assert len(dgsf("case", "list")[1].splitlines()) == 1
-    with Case.open(places.folder() / "new.sqlite3"):
+    with Case.open(location.folder() / "new.sqlite3"):
         pass
     line = dgsf("case", "list")[1].splitlines()[1]
     assert re.split(r"\s{2,}", line)[:5] == ["-", "0", "0", "0", "-"]

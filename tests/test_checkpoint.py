@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import tiny_clip
-from dgsforensics import checkpoint
-from dgsforensics.backbone import file_name, sha256_of
-from dgsforensics.config import DetectorConfig, HeadConfig, InputConfig, LoraConfig
+from dgsforensics.detector import checkpoint
+from dgsforensics.detector.backbone import file_name, sha256_of
+from dgsforensics.detector.config import DetectorConfig, HeadConfig, InputConfig, LoraConfig
 from dgsforensics.errors import CheckpointError, ConfigError
 
 
@@ -81,7 +81,7 @@ def test_preprocessing_key_follows_the_input_only(monkeypatch):
     assert config.preprocessing == dataclasses.replace(config, name="other").preprocessing
     assert config.preprocessing != other_input.preprocessing
     before = config.preprocessing
-    monkeypatch.setattr("dgsforensics.config.PREPROCESSING_VERSION", 99)
+    monkeypatch.setattr("dgsforensics.detector.config.PREPROCESSING_VERSION", 99)
     assert config.preprocessing != before
 
 

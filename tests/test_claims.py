@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 from PIL.TiffImagePlugin import IFDRational as Rational
 
 from conftest import encode, gallery_bytes, photo
-from dgsforensics.formats import sniff
+from dgsforensics.files.kinds import sniff
 from dgsforensics.provenance import c2pa, containers, exif, xmp
 from dgsforensics.provenance.claims import MAX_PIECES, MAX_VALUE, read
 from dgsforensics.records import Evidence, Mark

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from conftest import photo
-from dgsforensics import checkpoint, cli
-from dgsforensics.calibration import Calibration
+from dgsforensics import cli
+from dgsforensics.detector import checkpoint
+from dgsforensics.detector.calibration import Calibration
 from dgsforensics.records import Verdict
-from dgsforensics.report import FIELDS
+from dgsforensics.scan.output import FIELDS
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_exit_codes(dgsf, folder, tmp_path):
 
 
 def test_interruption_reports_what_was_done(dgsf, folder, monkeypatch):
-    from dgsforensics.detector import Detector
+    from dgsforensics.detector.detector import Detector
 
     judge = Detector._judge
     done = []
@@ -118,7 +119,7 @@ def test_interruption_reports_what_was_done(dgsf, folder, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_that_python_drops_still_ends_the_scan(dgsf, folder, monkeypatch):
-    from dgsforensics.detector import Detector
+    from dgsforensics.detector.detector import Detector
 
     judge = Detector._judge
 
@@ -145,7 +146,7 @@ def test_second_scan_runs_the_model_on_nothing(dgsf, folder, monkeypatch):
     def never(*_):
         raise AssertionError("the model ran")
 
-    monkeypatch.setattr("dgsforensics.detector.Detector.logits", never)
+    monkeypatch.setattr("dgsforensics.detector.detector.Detector.logits", never)
     code, out, err = dgsf("scan", folder, "--jsonl")
     second = rows(out)
     assert code in (0, 1), err
@@ -217,7 +218,7 @@ def test_output_follows_links_and_keeps_what_was_there(dgsf, folder, tmp_path, m
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dgsforensics.detector.Detector.scan_batches", interrupted)
+    monkeypatch.setattr("dgsforensics.detector.detector.Detector.scan_batches", interrupted)
     code, _, err = dgsf("scan", folder, "--output", target)
     assert code == 130
     assert target.read_text() == whole
@@ -286,7 +287,7 @@ def test_a_defect_is_one_line_and_exit_code_2(dgsf, folder, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError("made up")
 
-    monkeypatch.setattr("dgsforensics.scanning.find_files", broken)
+    monkeypatch.setattr("dgsforensics.scan.job.find_files", broken)
     code, _, err = dgsf("scan", folder)
     assert code == 2
     assert "internal error: ZeroDivisionError" in err

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from conftest import encode, photo
-from dgsforensics import datasets
-from dgsforensics.datasets import Listed, Sample
+from dgsforensics.datasets import labelled
+from dgsforensics.datasets.labelled import Listed, Sample
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Label
 from dgsforensics.trainer import contents
@@ -93,7 +93,7 @@ def test_a_folder_from_end_to_end(tmp_path: Path) -> None:
         for i in range(4):
             photo(64, 48, len(place) + i).save(tmp_path / place / f"{i}.png")
     left_out: list[str] = []
-    listed = datasets.read(tmp_path, notice=left_out.append)
+    listed = labelled.read(tmp_path, notice=left_out.append)
     dataset = run(listed, notes=left_out)
     assert len(dataset.train) + len(dataset.validation) == 8
     assert dataset.notes == ["4 images left out: for testing."]

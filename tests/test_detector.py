@@ -12,13 +12,15 @@ from PIL import Image
 
 import tiny_clip
 from conftest import photo
-from dgsforensics import Detector, files, patches
-from dgsforensics.calibration import Thresholds
-from dgsforensics.config import LoraConfig
-from dgsforensics.devices import is_out_of_memory, pick_device
+from dgsforensics import Detector
+from dgsforensics.detector.calibration import Thresholds
+from dgsforensics.detector.config import LoraConfig
+from dgsforensics.detector.devices import is_out_of_memory, pick_device
 from dgsforensics.errors import DeviceError, UnreadableError
-from dgsforensics.files import Limits
-from dgsforensics.folders import find_files
+from dgsforensics.files import content
+from dgsforensics.files.content import Limits
+from dgsforensics.files.walk import find_files
+from dgsforensics.pictures import patches
 from dgsforensics.records import Failure, FileFacts, Known, Prediction, Status
 from rendered import gallery
 
@@ -105,14 +107,14 @@ def test_known_content_is_not_run_through_the_model(detector, folder, monkeypatc
 
 def test_a_file_that_takes_too_long_is_a_row(detector, folder, monkeypatch):
     stuck = threading.Event()
-    read = files.read
+    read = content.read
 
     def slow(path, limits):
         if path.name == "02.png":
             stuck.wait(30)
         return read(path, limits)
 
-    monkeypatch.setattr("dgsforensics.detector.files.read", slow)
+    monkeypatch.setattr("dgsforensics.detector.detector.files.read", slow)
     rows = list(detector.scan([folder], workers=1, limits=Limits(max_seconds=1.0)))
     stuck.set()
     assert len(rows) == 11

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from conftest import encode, photo
-from dgsforensics.domain import recognise
+from dgsforensics.pictures.domain import recognise
 from rendered import gallery
 
 PHOTO = photo(480, 360, 3)

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from conftest import photo
-from dgsforensics import Detector, checkpoint
-from dgsforensics.backbone import load_backbone, locate_weights, sha256_of
+from dgsforensics import Detector
+from dgsforensics.detector import checkpoint
+from dgsforensics.detector.backbone import load_backbone, locate_weights, sha256_of
 from dgsforensics.records import Prediction
 from rendered import gallery
 
@@ -53,8 +54,8 @@ def test_the_logit_is_the_head_on_the_features_of_the_tower(detector):
     """Against a plain forward pass through open_clip's own blocks, written out."""
     import torch
 
-    from dgsforensics.detector import input_pixels
-    from dgsforensics.images import from_pil
+    from dgsforensics.detector.detector import input_pixels
+    from dgsforensics.pictures.decoder import from_pil
 
     config = detector.config
     picture = from_pil(photo(320, 256, 1))

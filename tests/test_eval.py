@@ -17,7 +17,7 @@ import pytest
 import tiny_clip
 from conftest import photo
 from dgsforensics import cli
-from dgsforensics.detector import Detector
+from dgsforensics.detector.detector import Detector
 from rendered import gallery
 
 
@@ -116,7 +116,7 @@ def test_a_second_run_scores_nothing_and_says_the_same(dgsf, data, monkeypatch):
     def never(*_):
         raise AssertionError("the model ran")
 
-    monkeypatch.setattr("dgsforensics.detector.Detector.logits", never)
+    monkeypatch.setattr("dgsforensics.detector.detector.Detector.logits", never)
     code, second, _ = dgsf("eval", data, "--json", "--tiers", "clean,hard")
     assert (code, second) == (0, first)
     moved = data.with_name("moved")
@@ -125,8 +125,8 @@ def test_a_second_run_scores_nothing_and_says_the_same(dgsf, data, monkeypatch):
 
 
 def test_tiers_are_scored_as_files_of_those_pixels_would_be(dgsf, data, tmp_path):
-    from dgsforensics import images
     from dgsforensics.evaluation import tiers
+    from dgsforensics.pictures import decoder
 
     kept = tmp_path / "scores.jsonl"
     assert dgsf("eval", data, "--tiers", "hard,web", "--scores", kept)[0] == 0
@@ -136,10 +136,10 @@ def test_tiers_are_scored_as_files_of_those_pixels_would_be(dgsf, data, tmp_path
     shutil.copytree(data, copy)
     expected = {}
     for path in copy.rglob("*.png"):
-        picture = images.load(path)
+        picture = decoder.load(path)
         treated = tiers.alteration("hard")(picture)
-        images.Image.fromarray(treated.pixels).save(path)
-        expected[images.load(path).facts.sha256] = picture.facts.sha256
+        decoder.Image.fromarray(treated.pixels).save(path)
+        expected[decoder.load(path).facts.sha256] = picture.facts.sha256
     other_scores = tmp_path / "other.jsonl"
     dgsf("eval", copy, "--scores", other_scores)
     hard = {row["sha256"]: row["logit"] for row in rows[:8]}
@@ -234,7 +234,7 @@ def test_rates_that_were_asked_for(dgsf, data):
     ],
 )
 def test_wrong_usage_is_told_before_anything_is_scored(dgsf, data, arguments, message, monkeypatch):
-    monkeypatch.setattr("dgsforensics.detector.Detector.logits", None)
+    monkeypatch.setattr("dgsforensics.detector.detector.Detector.logits", None)
     code, out, err = dgsf("eval", data, *arguments)
     assert (code, out) == (2, "")
     assert message in err

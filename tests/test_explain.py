@@ -9,10 +9,11 @@ from torch import nn
 
 import tiny_clip
 from conftest import photo
-from dgsforensics import Detector, images, patches
-from dgsforensics.detector import input_pixels
+from dgsforensics import Detector
+from dgsforensics.detector.detector import input_pixels
+from dgsforensics.detector.explain import Explanation, Region, explain
 from dgsforensics.errors import UnreadableError
-from dgsforensics.explain import Explanation, Region, explain
+from dgsforensics.pictures import decoder, patches
 
 HEAD_BLOCKS = (0, 1)
 
@@ -44,7 +45,7 @@ def last(detector, picture, **options):
 
 
 def picture(width=300, height=260, seed=3):
-    return images.from_pil(photo(width, height, seed))
+    return decoder.from_pil(photo(width, height, seed))
 
 
 def place(detector, shown, tile):
@@ -114,7 +115,7 @@ def test_the_changes_of_a_sum_add_up_to_what_covering_everything_does(detector):
 
 def test_the_same_picture_gets_the_same_explanation_and_the_logit_of_a_scan(detector, tmp_path):
     photo(300, 260, 3).save(tmp_path / "a.png")
-    shown = images.load(tmp_path / "a.png")
+    shown = decoder.load(tmp_path / "a.png")
     explanation = last(detector, shown, batch=4)
     assert last(detector, shown, batch=4) == explanation
     [scanned] = detector.scan(tmp_path / "a.png", batch=4)

@@ -9,13 +9,13 @@ import torch
 
 import tiny_clip
 from conftest import photo
-from dgsforensics import calibration, checkpoint
-from dgsforensics.backbone import load_backbone
-from dgsforensics.calibration import Calibration
-from dgsforensics.config import LoraConfig
-from dgsforensics.datasets import Sample
-from dgsforensics.detector import Detector
-from dgsforensics.model import DetectorModel
+from dgsforensics.datasets.labelled import Sample
+from dgsforensics.detector import calibration, checkpoint
+from dgsforensics.detector.backbone import load_backbone
+from dgsforensics.detector.calibration import Calibration
+from dgsforensics.detector.config import LoraConfig
+from dgsforensics.detector.detector import Detector
+from dgsforensics.detector.model import DetectorModel
 from dgsforensics.records import Label
 from dgsforensics.trainer import card, export, plan
 from dgsforensics.trainer.config import TrainConfig

@@ -7,12 +7,12 @@ import torch
 
 import tiny_clip
 from conftest import BROKEN, photo
-from dgsforensics.backbone import load_backbone
-from dgsforensics.config import InputConfig, LoraConfig
-from dgsforensics.datasets import Sample
-from dgsforensics.detector import Detector
+from dgsforensics.datasets.labelled import Sample
+from dgsforensics.detector.backbone import load_backbone
+from dgsforensics.detector.config import InputConfig, LoraConfig
+from dgsforensics.detector.detector import Detector
+from dgsforensics.detector.model import DetectorModel
 from dgsforensics.errors import ConfigError, ImageError, UnreadableError
-from dgsforensics.model import DetectorModel
 from dgsforensics.records import Label
 from dgsforensics.trainer import features
 from dgsforensics.trainer.augment import Augmentation

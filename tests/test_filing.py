@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import made_case
-from dgsforensics import placing
+from dgsforensics import transfer
 from dgsforensics.case import ledger
 from dgsforensics.case.ledger import Kind, State
 from dgsforensics.case.store import Case
@@ -163,9 +163,9 @@ def test_a_name_taken_at_the_last_moment_is_not_overwritten(tmp_path: Path, anyh
     source.write_bytes(b"new")
     target.write_bytes(b"old")
     for act in (
-        lambda: placing.move(source, target, part, made_case.sha256(b"new")),
-        lambda: placing.copy(source, target, part, made_case.sha256(b"new")),
-        lambda: placing.write(b"new", target, part),
+        lambda: transfer.move(source, target, part, made_case.sha256(b"new")),
+        lambda: transfer.copy(source, target, part, made_case.sha256(b"new")),
+        lambda: transfer.write(b"new", target, part),
     ):
         with pytest.raises(FileExistsError):
             act()
@@ -443,14 +443,14 @@ def test_a_source_that_changes_while_the_copy_is_checked(
     other_disk: None,
 ) -> None:
     source, target = files["a.png"], tmp_path / "out/ai/a.png"
-    content, digest = source.read_bytes(), placing.digest
+    content, digest = source.read_bytes(), transfer.digest
 
     def late(path: Path) -> str:
         if path == source and target.exists():
             source.unlink() if what == "gone" else source.write_bytes(b"edited")
         return digest(path)
 
-    monkeypatch.setattr(placing, "digest", late)
+    monkeypatch.setattr(transfer, "digest", late)
     first, second = run(case, Kind.MOVE, tmp_path / "out")
     assert second.refused is None and target.read_bytes() == content
     if what == "gone":
@@ -519,7 +519,7 @@ def interrupted_at(where: str, monkeypatch: pytest.MonkeyPatch, killed: bool) ->
 
     monkeypatch.setattr(os, where, interrupt)
     if killed:
-        monkeypatch.setattr(placing, "drop_empty", lambda taken, waiting: None)
+        monkeypatch.setattr(transfer, "drop_empty", lambda taken, waiting: None)
 
 
 @pytest.mark.parametrize("killed", [False, True])
@@ -595,10 +595,10 @@ def test_digests_refuse_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in ("link", "pipe", "gone", "x" * 300, "nul\0"):
         with pytest.raises(UnreadableError):
-            placing.digest(tmp_path / name)
+            transfer.digest(tmp_path / name)
     with pytest.raises(UnreadableError):
-        placing.digest(tmp_path)
-    assert placing.digest(tmp_path / "file") == made_case.sha256(b"x")
+        transfer.digest(tmp_path)
+    assert transfer.digest(tmp_path / "file") == made_case.sha256(b"x")
 
 
 # Sidecars

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dgsforensics.datasets import Sample
+from dgsforensics.datasets.labelled import Sample
 from dgsforensics.records import Label
 from dgsforensics.trainer.gate import (
     FEW,

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import made_case
-from dgsforensics import datasets
 from dgsforensics.case.decisions import Log
 from dgsforensics.case.store import Case
+from dgsforensics.datasets import labelled
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Judgement, Label, Shown, Verdict
 from dgsforensics.review import labels
@@ -224,7 +224,7 @@ def test_an_export_is_a_manifest(
     file = tmp_path / f"labels.{kind}"
     labels.save(labels.as_csv(rows) if kind == "csv" else labels.as_jsonl(rows), file, force=False)
     said: list[str] = []
-    real, ai = sorted(datasets.read(file, notice=said.append), key=lambda row: -len(row.label))[
+    real, ai = sorted(labelled.read(file, notice=said.append), key=lambda row: -len(row.label))[
         ::-1
     ]
     assert (ai.label, ai.path) == (Label.GENERATED, files["a.png"])

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgsforensics.layouts import LABELS, SPLITS, Place, read_place, survey
+from dgsforensics.datasets.layouts import LABELS, SPLITS, Place, read_place, survey
 from dgsforensics.records import Label
 
 REAL, FAKE = Label.REAL, Label.GENERATED

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 import tiny_clip
-from dgsforensics.backbone import load_backbone
-from dgsforensics.config import BackboneConfig, LoraConfig
+from dgsforensics.detector.backbone import load_backbone
+from dgsforensics.detector.config import BackboneConfig, LoraConfig
+from dgsforensics.detector.lora import LoraAttention, add_lora, lora_state, merge_lora
+from dgsforensics.detector.model import DetectorModel
 from dgsforensics.errors import ConfigError
-from dgsforensics.lora import LoraAttention, add_lora, lora_state, merge_lora
-from dgsforensics.model import DetectorModel
 
 CONFIG = LoraConfig(rank=3, alpha=5, dropout=0.5)
 

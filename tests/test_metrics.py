@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as theirs
 
-from dgsforensics.calibration import Thresholds
+from dgsforensics.detector.calibration import Thresholds
 from dgsforensics.evaluation import metrics
 from dgsforensics.evaluation.metrics import BINS, Metrics, Scored, evaluate
 

@@ -17,12 +17,13 @@ from safetensors.torch import load_file, save_file
 import tiny_clip
 import tiny_reference
 from conftest import photo
-from dgsforensics import catalogue, checkpoint, cli
-from dgsforensics.backbone import file_name, sha256_of, weights_folder
-from dgsforensics.config import LoraConfig
-from dgsforensics.detector import input_pixels
+from dgsforensics import cli
+from dgsforensics.detector import catalogue, checkpoint
+from dgsforensics.detector.backbone import file_name, sha256_of, weights_folder
+from dgsforensics.detector.config import LoraConfig
+from dgsforensics.detector.detector import input_pixels
 from dgsforensics.errors import CheckpointError
-from dgsforensics.images import from_pil
+from dgsforensics.pictures.decoder import from_pil
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import photo
-from dgsforensics.patches import entropy_map, select
+from dgsforensics.pictures.patches import entropy_map, select
 
 RANKED = 20 * np.arange(49) % 49
 """The tile of each rank: 24 lowest ascending, 25 highest ascending."""

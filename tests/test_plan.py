@@ -6,12 +6,12 @@ import pytest
 import torch
 
 import tiny_clip
-from dgsforensics import backbone, checkpoint, text
-from dgsforensics.backbone import file_name, load_backbone, sha256_of
-from dgsforensics.checkpoint import Checkpoint
-from dgsforensics.config import HeadConfig, InputConfig, LoraConfig
+from dgsforensics.detector import backbone, checkpoint, text_tower
+from dgsforensics.detector.backbone import file_name, load_backbone, sha256_of
+from dgsforensics.detector.checkpoint import Checkpoint
+from dgsforensics.detector.config import HeadConfig, InputConfig, LoraConfig
+from dgsforensics.detector.model import DetectorModel
 from dgsforensics.errors import CheckpointError, ConfigError, DgsError
-from dgsforensics.model import DetectorModel
 from dgsforensics.trainer import plan
 from dgsforensics.trainer.config import TrainConfig
 
@@ -38,7 +38,7 @@ def rewrite(file: Path, **tensors: torch.Tensor | None) -> None:
 def make(weights: Path | None, **options) -> plan.Plan:
     """A plan is made of headers and digests: whatever it refuses, it refuses before loading."""
     with pytest.MonkeyPatch.context() as patch:
-        for room in (backbone, text):
+        for room in (backbone, text_tower):
             patch.setattr(room, "read_tensors", lambda *_: pytest.fail("weights were read"))
         return plan.make(TrainConfig(**options), "new", weights)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dgsforensics import groups
 from dgsforensics.case.store import Case
+from dgsforensics.pictures import near_duplicates
 from dgsforensics.records import Evidence, Mark
 from dgsforensics.review.relations import ALIKE, Relation, Relations
 from dgsforensics.review.session import Item, Review
@@ -38,7 +38,7 @@ def test_near_duplicates_are_the_groups_of_the_fingerprints(case: Case) -> None:
     others = [high ^ (0b1_1111 << 20), 0, 1]  # 5 bits away; and plain ones, 1 bit apart
     scan(case, [scored(f"{n}", fingerprint=mark) for n, mark in enumerate([*chain, *others])])
     review = Review(case, "ann")
-    assert groups.group([*chain, *others]) == [0, 0, 0, 3, 4, 5]
+    assert near_duplicates.group([*chain, *others]) == [0, 0, 0, 3, 4, 5]
     assert [related(review, n, Relation.NEAR) for n in range(6)] == [
         *([0, 1, 2], [0, 1, 2], [0, 1, 2]),
         *([3], [4], [5]),

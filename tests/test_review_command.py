@@ -7,7 +7,7 @@ import pytest
 
 from dgsforensics.cli.review import _as_before
 from dgsforensics.records import ScanInfo, ScanSettings
-from dgsforensics.request import Request
+from dgsforensics.scan.request import Request
 
 
 def scanned(**options: object) -> ScanInfo:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dgsforensics.config import LoraConfig
+from dgsforensics.detector.config import LoraConfig
 from dgsforensics.errors import UsageError
 from dgsforensics.trainer.config import SurgeryConfig, TrainConfig, read
 from dgsforensics.trainer.runfolder import RunFolder, claim

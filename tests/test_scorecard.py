@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dgsforensics.calibration import Calibration
-from dgsforensics.datasets import Listed
+from dgsforensics.datasets.labelled import Listed
+from dgsforensics.detector.calibration import Calibration
 from dgsforensics.evaluation import scorecard
 from dgsforensics.evaluation.output import Row
 from dgsforensics.evaluation.scorecard import Contender

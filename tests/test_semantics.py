@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from conftest import photo
-from dgsforensics.config import InputConfig
-from dgsforensics.datasets import Sample
+from dgsforensics.datasets.labelled import Sample
+from dgsforensics.detector.config import InputConfig
 from dgsforensics.records import Label
 from dgsforensics.trainer import degrade
 from dgsforensics.trainer.features import treated

@@ -3,7 +3,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgsforensics.datasets import UNKNOWN, Listed
+from dgsforensics.datasets.labelled import UNKNOWN, Listed
 from dgsforensics.evaluation.slices import CHOICES, Entry, Slice, cut
 from dgsforensics.records import FileFacts, Label
 

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 import tiny_clip
-from dgsforensics.backbone import load_backbone
-from dgsforensics.checkpoint import trained_state
-from dgsforensics.config import LoraConfig
+from dgsforensics.detector.backbone import load_backbone
+from dgsforensics.detector.checkpoint import trained_state
+from dgsforensics.detector.config import LoraConfig
+from dgsforensics.detector.model import DetectorModel
 from dgsforensics.errors import CheckpointError, DgsError
-from dgsforensics.model import DetectorModel
 from dgsforensics.trainer.snapshot import State, restore, save
 
 

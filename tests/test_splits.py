@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgsforensics.datasets import Sample
+from dgsforensics.datasets.labelled import Sample
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Label
 from dgsforensics.trainer.splits import by_generator, by_source, capped, folds, hold_out

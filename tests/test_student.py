@@ -15,12 +15,12 @@ from torch.nn import functional as F
 
 import tiny_clip
 from conftest import photo
-from dgsforensics.backbone import load_backbone
-from dgsforensics.checkpoint import trained_state
-from dgsforensics.config import LoraConfig
-from dgsforensics.datasets import Sample
+from dgsforensics.datasets.labelled import Sample
+from dgsforensics.detector.backbone import load_backbone
+from dgsforensics.detector.checkpoint import trained_state
+from dgsforensics.detector.config import LoraConfig
+from dgsforensics.detector.model import DetectorModel
 from dgsforensics.errors import CheckpointError, DgsError
-from dgsforensics.model import DetectorModel
 from dgsforensics.records import Label
 from dgsforensics.trainer import student
 from dgsforensics.trainer.batches import Material, batches

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgsforensics.datasets import Sample
+from dgsforensics.datasets.labelled import Sample
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Label
-from dgsforensics.trainer.subjects import common_folder, from_folders
+from dgsforensics.trainer.captions.subjects import common_folder, from_folders
 
 
 def real(path: str, source: str = "unknown", caption: str | None = None) -> Sample:

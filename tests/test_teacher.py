@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dgsforensics.datasets import Sample
+from dgsforensics.datasets.labelled import Sample
 from dgsforensics.records import Label
 from dgsforensics.trainer.teacher import balanced_weights, fit_head
 

@@ -6,15 +6,15 @@ import pytest
 from PIL import Image
 
 from conftest import encode, photo
-from dgsforensics import images
 from dgsforensics.errors import UsageError
 from dgsforensics.evaluation import tiers
-from dgsforensics.images import Picture
+from dgsforensics.pictures import decoder
+from dgsforensics.pictures.decoder import Picture
 from dgsforensics.records import FileFacts
 
 
 def picture(width: int = 300, height: int = 200, seed: int = 0) -> Picture:
-    return images.decode(encode(photo(width, height, seed), "PNG"))
+    return decoder.decode(encode(photo(width, height, seed), "PNG"))
 
 
 def altered(name: str, given: Picture) -> np.ndarray:

@@ -16,8 +16,9 @@ from PIL import Image
 import made_case
 import tiny_clip
 from conftest import photo
-from dgsforensics import checkpoint, cli
-from dgsforensics.detector import Detector
+from dgsforensics import cli
+from dgsforensics.detector import checkpoint
+from dgsforensics.detector.detector import Detector
 from dgsforensics.errors import ExitCode
 from dgsforensics.trainer import stages
 

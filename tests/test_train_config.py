@@ -7,7 +7,7 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dgsforensics.config import HeadConfig, InputConfig, LoraConfig
+from dgsforensics.detector.config import HeadConfig, InputConfig, LoraConfig
 from dgsforensics.errors import ConfigError
 from dgsforensics.trainer.config import SurgeryConfig, TrainConfig, read
 

@@ -24,13 +24,13 @@ from textual.widgets import Input
 
 import tui_case
 from conftest import photo
-from dgsforensics import images
 from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError
+from dgsforensics.pictures import decoder
 from dgsforensics.records import Action, Judgement, Verdict
-from dgsforensics.request import Request
 from dgsforensics.review.relations import Relation
 from dgsforensics.review.session import Review
+from dgsforensics.scan.request import Request
 from dgsforensics.tui import app as app_module
 from dgsforensics.tui import decoding, keys
 from dgsforensics.tui.evidence import EvidencePane
@@ -738,7 +738,7 @@ async def press_everything(seat):
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_all_keys_on_next_to_nothing(tmp_path, monkeypatch, count):
-    monkeypatch.setattr("dgsforensics.detector.Detector.load", missing)
+    monkeypatch.setattr("dgsforensics.detector.detector.Detector.load", missing)
     case = build(tmp_path, SAMPLES[:1]) if count else tmp_path / "new.sqlite3"
 
     async def steps(seat):
@@ -933,7 +933,7 @@ def request_(tiny_detector, tiny_backbone, folder, tmp_path):
 
 
 def test_a_scan_goes_on_while_one_reviews(request_, monkeypatch):
-    from dgsforensics.detector import Detector
+    from dgsforensics.detector.detector import Detector
 
     judge, go_on, judged = Detector._judge, threading.Event(), []
 
@@ -985,7 +985,7 @@ def test_a_folder_that_is_gone_is_said(request_, tmp_path):
 
 
 def test_quitting_in_the_middle_of_a_scan(request_, monkeypatch):
-    from dgsforensics.detector import Detector
+    from dgsforensics.detector.detector import Detector
 
     judge, go_on, judged = Detector._judge, threading.Event(), []
 
@@ -1118,8 +1118,8 @@ VIEWS: dict[str, tuple[str, ...]] = {
 def test_snapshot(tmp_path, monkeypatch, view, size):
     place = Path("/pictures")
     monkeypatch.setattr("dgsforensics.case.decisions.datetime", Noon)
-    loaded = images.Picture(photo_pixels(), tui_case.FileFacts(), None)
-    monkeypatch.setattr(decoding.images, "load", lambda *_: loaded)
+    loaded = decoder.Picture(photo_pixels(), tui_case.FileFacts(), None)
+    monkeypatch.setattr(decoding.decoder, "load", lambda *_: loaded)
     rows = [prediction(place, sample) for sample in SAMPLES]
     case = write(tmp_path / "case.sqlite3", [*rows, *tui_case.failures(place)])
     with Case.open(case) as opened:

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from conftest import BROKEN, photo
-from dgsforensics import images
 from dgsforensics.errors import UnreadableError
-from dgsforensics.files import Limits
+from dgsforensics.files.content import Limits
+from dgsforensics.pictures import decoder
 from dgsforensics.tui import decoding
 from dgsforensics.tui.decoding import MAX_PIXELS, SMALL, Decoder, Shot, from_image
 
@@ -63,8 +63,8 @@ class Gate:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun: list[Path] = []
         self.shut: dict[Path, threading.Event] = {}
-        self._load = images.load
-        monkeypatch.setattr(images, "load", self)
+        self._load = decoder.load
+        monkeypatch.setattr(decoder, "load", self)
 
     def hold(self, *paths: Path) -> None:
         self.shut |= {path: threading.Event() for path in paths}
@@ -73,7 +73,7 @@ class Gate:
         for event in self.shut.values():
             event.set()
 
-    def __call__(self, path: Path, limits: Limits) -> images.Picture:
+    def __call__(self, path: Path, limits: Limits) -> decoder.Picture:
         self.begun.append(path)
         if path in self.shut:
             assert self.shut[path].wait(PATIENCE)
@@ -98,7 +98,7 @@ def test_a_picture_is_what_is_scored(gallery: dict[str, Path]) -> None:
             assert shot is not None
             assert shot.error is None
             assert shot.image is not None
-            pixels = images.load(path).pixels
+            pixels = decoder.load(path).pixels
             assert shot.image.mode == "RGB"
             assert np.array_equal(np.asarray(shot.image), pixels)  # upright, too
             assert shot.size == pixels.shape[1::-1]
@@ -116,17 +116,17 @@ def test_what_cannot_be_read_says_why(gallery: dict[str, Path], tmp_path: Path) 
             shot = decoder.get(path)
             assert shot is not None
             assert (shot.image, shot.size, shot.smaller) == (None, (0, 0), ())
-            with pytest.raises(images.ImageError) as caught:
-                images.load(path)
+            with pytest.raises(decoder.ImageError) as caught:
+                decoder.load(path)
             assert caught.value.message in (shot.error or "")
             assert shot.scale == 1
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def load(path: Path, limits: Limits) -> None:
-        raise images._missing("HEIC", "heic")
+        raise decoder._missing("HEIC", "heic")
 
-    monkeypatch.setattr(images, "load", load)
+    monkeypatch.setattr(decoder, "load", load)
     assert "pip install 'dgsforensics[heic]'" in shown(tmp_path)
 
 
@@ -140,7 +140,7 @@ def test_nothing_ends_a_thread(
     def load(path: Path, limits: Limits) -> None:
         raise error
 
-    monkeypatch.setattr(images, "load", load)
+    monkeypatch.setattr(decoder, "load", load)
     assert shown(tmp_path) == words
 
 
@@ -354,7 +354,7 @@ def test_limits_are_those_given(files: list[Path]) -> None:
         told.wait(files[0])
         shot = decoder.get(files[0])
     with pytest.raises(UnreadableError) as caught:
-        images.load(files[0], Limits(max_pixels=5000))
+        decoder.load(files[0], Limits(max_pixels=5000))
     assert shot is not None
     assert shot.error == caught.value.message
     assert isinstance(shot, Shot)

@@ -9,12 +9,18 @@ import open_clip
 import torch
 from safetensors.torch import save_file
 
-from dgsforensics import checkpoint
-from dgsforensics.backbone import build_clip, build_tower, load_backbone, sha256_of
-from dgsforensics.calibration import Calibration
-from dgsforensics.checkpoint import Checkpoint
-from dgsforensics.config import BackboneConfig, DetectorConfig, HeadConfig, InputConfig, LoraConfig
-from dgsforensics.model import DetectorModel
+from dgsforensics.detector import checkpoint
+from dgsforensics.detector.backbone import build_clip, build_tower, load_backbone, sha256_of
+from dgsforensics.detector.calibration import Calibration
+from dgsforensics.detector.checkpoint import Checkpoint
+from dgsforensics.detector.config import (
+    BackboneConfig,
+    DetectorConfig,
+    HeadConfig,
+    InputConfig,
+    LoraConfig,
+)
+from dgsforensics.detector.model import DetectorModel
 
 NAME = "dgsf-tiny-test"
 ARCHITECTURE = {

@@ -11,7 +11,7 @@ import numpy as np
 import open_clip
 import torch
 
-from dgsforensics.config import IMAGENET_MEAN, IMAGENET_STD
+from dgsforensics.detector.config import IMAGENET_MEAN, IMAGENET_STD
 
 NAME = "dgsf-reference-test"
 WIDTH, HEADS, BLOCKS, PATCH, EMBED = 64, 4, 2, 32, 16

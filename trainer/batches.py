@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dgsforensics.datasets import Sample
+from dgsforensics.datasets.labelled import Sample
+from dgsforensics.detector.model import DetectorModel
+from dgsforensics.detector.read_ahead import ahead
 from dgsforensics.errors import ConfigError
-from dgsforensics.model import DetectorModel
 from dgsforensics.records import Label
-from dgsforensics.window import ahead
 
 from .config import TrainConfig
 from .distributed import Group

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from dgsforensics.calibration import DEFAULT_FNR, Calibration
-from dgsforensics.checkpoint import Checkpoint
-from dgsforensics.config import LoraConfig
+from dgsforensics.detector.calibration import DEFAULT_FNR, Calibration
+from dgsforensics.detector.checkpoint import Checkpoint
+from dgsforensics.detector.config import LoraConfig
 from dgsforensics.errors import CheckpointError
 from dgsforensics.evaluation.metrics import Metrics
 
@@ -108,7 +108,7 @@ def _describe_input(checkpoint: Checkpoint) -> str:
     view = checkpoint.config.input.view
     if view == "patches":
         return (
-            "49 patches of 32 pixels by spectral entropy, stitched to 224 (`dgsforensics.patches`)."
+            "49 patches of 32 pixels by spectral entropy, stitched to 224 (`pictures.patches`)."
         )
     return f"the whole picture, resized to {checkpoint.config.input.size}."
 

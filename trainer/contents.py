@@ -8,13 +8,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from dgsforensics import files, images
-from dgsforensics.datasets import Listed, Sample
+from dgsforensics.datasets.labelled import Listed, Sample
+from dgsforensics.detector.read_ahead import ahead
 from dgsforensics.errors import ImageError, UsageError
-from dgsforensics.files import DEFAULT_LIMITS
-from dgsforensics.groups import fingerprint
+from dgsforensics.files import content
+from dgsforensics.files.content import DEFAULT_LIMITS
+from dgsforensics.pictures import decoder
+from dgsforensics.pictures.near_duplicates import fingerprint
 from dgsforensics.records import FileFacts
-from dgsforensics.window import ahead
 
 NAMED = 20
 """Files named in one message."""
@@ -103,7 +104,7 @@ def _through(work: Callable[[Path], _Seen], paths: Sequence[Path]) -> Iterator[_
 
 def _hash(path: Path) -> _Seen:
     try:
-        return _Seen(hashlib.sha256(files.read(path)).hexdigest())
+        return _Seen(hashlib.sha256(content.read(path)).hexdigest())
     except ImageError as error:
         return _Seen(problem=error.message)
 
@@ -111,9 +112,9 @@ def _hash(path: Path) -> _Seen:
 def _look(path: Path) -> _Seen:
     facts = FileFacts()
     try:
-        data = files.read(path)
-        facts = images.facts_of(data)
-        pixels = images.decode(data, facts=facts).pixels
+        data = content.read(path)
+        facts = decoder.facts_of(data)
+        pixels = decoder.decode(data, facts=facts).pixels
     except ImageError as error:
         reason = f"{error.message}; {error.hint}" if error.hint else error.message
         return _Seen(facts.sha256, problem=reason)

@@ -12,13 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dgsforensics import datasets, groups, placing
+from dgsforensics import transfer
 from dgsforensics.case.store import Case
-from dgsforensics.datasets import Listed, Sample, as_sample
+from dgsforensics.datasets import labelled
+from dgsforensics.datasets.labelled import Listed, Sample, as_sample
 from dgsforensics.errors import UsageError
+from dgsforensics.pictures import near_duplicates
 from dgsforensics.records import Label
-from dgsforensics.report import printable
 from dgsforensics.review import labels
+from dgsforensics.scan.output import printable
 from dgsforensics.wording import counted
 
 from . import contents, splits
@@ -47,19 +49,19 @@ def gather(source: Path | None, case: Path | None, notice: Callable[[str], None]
 
     `notice` is told what was left out. Raises `UsageError`, also when a class is missing.
     """
-    labelled: list[Listed] = []
+    reviewed: list[Listed] = []
     if case is not None:
         with Case.open(case) as opened:
-            labelled = labels.training(opened, notice)
+            reviewed = labels.training(opened, notice)
     if source is not None:
-        return datasets.read(source, notice=notice, also=labelled)
-    present = {entry.label for entry in labelled}
+        return labelled.read(source, notice=notice, also=reviewed)
+    present = {entry.label for entry in reviewed}
     if missing := [name for name, label in labels.TRAINED_ON.items() if label not in present]:
         raise UsageError(
             f"{case}: no image is labelled {' or '.join(missing)}",
             "label images of both kinds, or give DATA with the others as well",
         )
-    return labelled
+    return reviewed
 
 
 def prepare(
@@ -138,7 +140,7 @@ def write_split(dataset: Dataset, file: Path) -> None:
     try:
         # In ASCII, where the bytes of a path that are not UTF-8 survive as escapes.
         with (
-            placing.replacing(file) as part_file,
+            transfer.replacing(file) as part_file,
             part_file.open("w", encoding="ascii", newline="\n") as stream,
         ):
             stream.writelines(json.dumps(row) + "\n" for row in rows)
@@ -206,7 +208,7 @@ def _once(rows: Sequence[Examined]) -> list[tuple[Examined, Sample]]:
     elsewhere do not rename it.
     """
     known = [row.listed.group for row in rows]
-    roots = groups.group([row.fingerprint for row in rows], known=known)
+    roots = near_duplicates.group([row.fingerprint for row in rows], known=known)
     given: dict[int, set[str]] = defaultdict(set)
     hashes: dict[int, set[str]] = defaultdict(set)
     for row, root in zip(rows, roots, strict=True):

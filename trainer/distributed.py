@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dgsforensics.devices import pick_device
+from dgsforensics.detector.devices import pick_device
 
 _PATIENCE = timedelta(hours=24)
 """The first process prepares features while the others wait."""

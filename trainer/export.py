@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from dgsforensics import checkpoint
-from dgsforensics.calibration import Calibration
-from dgsforensics.checkpoint import Checkpoint
-from dgsforensics.datasets import Sample
+from dgsforensics.datasets.labelled import Sample
+from dgsforensics.detector import checkpoint
+from dgsforensics.detector.calibration import Calibration
+from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.records import Label
-from dgsforensics.report import printable
+from dgsforensics.scan.output import printable
 
 from . import card
 from .config import TrainConfig

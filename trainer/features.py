@@ -20,13 +20,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from dgsforensics import images, placing
-from dgsforensics.config import InputConfig
-from dgsforensics.datasets import Sample
-from dgsforensics.detector import input_pixels
+from dgsforensics import transfer
+from dgsforensics.datasets.labelled import Sample
+from dgsforensics.detector.config import InputConfig
+from dgsforensics.detector.detector import input_pixels
+from dgsforensics.detector.model import DetectorModel
+from dgsforensics.detector.read_ahead import ahead
 from dgsforensics.errors import ConfigError
-from dgsforensics.model import DetectorModel
-from dgsforensics.window import ahead
+from dgsforensics.pictures import decoder
 
 from . import augment, degrade, semantics
 from .augment import Augmentation
@@ -70,7 +71,7 @@ class FeatureCache:
         name = hashlib.sha256("".join(rows).encode()).hexdigest()[:16]
         # By a stream: to a name of another suffix numpy adds its own.
         with (
-            placing.replacing(self._folder / f"{name}.npz") as part,
+            transfer.replacing(self._folder / f"{name}.npz") as part,
             part.open("wb") as stream,
         ):
             np.savez(stream, keys=np.array(list(rows)), rows=np.stack(list(rows.values())))
@@ -142,7 +143,7 @@ def treated(
     config: InputConfig, sample: Sample, treatment: Treatment, seed: int
 ) -> NDArray[np.uint8]:
     """The tower's input for one sample, (size, size, 3) RGB; raises `ImageError`."""
-    picture = images.load(sample.path)
+    picture = decoder.load(sample.path)
     if treatment == "as_is":
         return input_pixels(config, picture)[0]
     image = Image.fromarray(picture.pixels)
@@ -160,7 +161,7 @@ def treated(
             return np.asarray(semantics.lowpass(image, config.size))
         case _:
             assert_never(treatment)
-    return input_pixels(config, images.from_pil(image))[0]
+    return input_pixels(config, decoder.from_pil(image))[0]
 
 
 def _chunks(

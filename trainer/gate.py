@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dgsforensics import calibration
-from dgsforensics.datasets import Sample
+from dgsforensics.datasets.labelled import Sample
+from dgsforensics.detector import calibration
 from dgsforensics.evaluation.metrics import Metrics, evaluate
 from dgsforensics.records import Label
 

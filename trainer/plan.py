@@ -7,13 +7,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dgsforensics import checkpoint
-from dgsforensics.backbone import build_tower, locate_weights, sha256_of
-from dgsforensics.checkpoint import Checkpoint
-from dgsforensics.config import BackboneConfig, DetectorConfig, HeadConfig, InputConfig, LoraConfig
+from dgsforensics.detector import checkpoint
+from dgsforensics.detector.backbone import build_tower, locate_weights, sha256_of
+from dgsforensics.detector.checkpoint import Checkpoint
+from dgsforensics.detector.config import (
+    BackboneConfig,
+    DetectorConfig,
+    HeadConfig,
+    InputConfig,
+    LoraConfig,
+)
+from dgsforensics.detector.model import DetectorModel
+from dgsforensics.detector.text_tower import refuse_without_text
 from dgsforensics.errors import CheckpointError, ConfigError
-from dgsforensics.model import DetectorModel
-from dgsforensics.text import refuse_without_text
 
 from .config import FROM_SCRATCH, TrainConfig
 from .teacher import Head

@@ -7,8 +7,8 @@ from pathlib import Path
 import platformdirs
 import torch
 
-from dgsforensics.backbone import load_backbone
-from dgsforensics.model import DetectorModel
+from dgsforensics.detector.backbone import load_backbone
+from dgsforensics.detector.model import DetectorModel
 
 from . import distributed, plan, runfolder, stages
 from .config import TrainConfig

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dgsforensics import placing
-from dgsforensics.checkpoint import trained_state
+from dgsforensics import transfer
+from dgsforensics.detector.checkpoint import trained_state
+from dgsforensics.detector.model import DetectorModel
 from dgsforensics.errors import CheckpointError, DgsError
-from dgsforensics.model import DetectorModel
 
 
 @dataclass
@@ -39,7 +39,7 @@ def save(state: State, file: Path, fingerprint: str) -> None:
     numbers = [*trained.values(), *text_head.values(), *filter(torch.is_tensor, memory)]
     if not all(bool(torch.isfinite(value).all()) for value in numbers):
         raise DgsError(f"step {state.step}: the weights are no longer finite", "try a lower lr")
-    with placing.replacing(file) as part:
+    with transfer.replacing(file) as part:
         torch.save(
             {
                 "fingerprint": fingerprint,

@@ -12,10 +12,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from dgsforensics.datasets import UNKNOWN, Sample
+from dgsforensics.datasets.labelled import UNKNOWN, Sample
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Label
-from dgsforensics.report import printable
+from dgsforensics.scan.output import printable
 
 Cell = Callable[[Sample], str]
 By = Literal["auto", "generator", "source", "group"]

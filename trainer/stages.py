@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dgsforensics import calibration, text
-from dgsforensics.calibration import Calibration
-from dgsforensics.checkpoint import trained_state
-from dgsforensics.datasets import Sample
-from dgsforensics.detector import Detector
-from dgsforensics.model import DetectorModel
+from dgsforensics.datasets.labelled import Sample
+from dgsforensics.detector import calibration, text_tower
+from dgsforensics.detector.calibration import Calibration
+from dgsforensics.detector.checkpoint import trained_state
+from dgsforensics.detector.detector import Detector
+from dgsforensics.detector.model import DetectorModel
 
-from . import blip, captions, data, export, gate, student
+from . import data, export, gate, student
 from .batches import Material
+from .captions import blip, given
 from .config import TrainConfig
 from .data import Dataset
 from .distributed import Group
@@ -147,8 +148,10 @@ def _captioned(context: Context, samples: Sequence[Sample]) -> NDArray[np.float3
             )
         )
     else:
-        found = captions.read(config.captions, samples)
-    tower = text.load_text(context.plan.frozen.backbone, context.plan.backbone_file, context.device)
+        found = given.read(config.captions, samples)
+    tower = text_tower.load_text(
+        context.plan.frozen.backbone, context.plan.backbone_file, context.device
+    )
     return tower.encode(found)
 
 

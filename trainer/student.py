@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dgsforensics.detector.model import DetectorModel
 from dgsforensics.errors import DgsError
-from dgsforensics.model import DetectorModel
 
 from . import snapshot
 from .batches import Batch, Material, batches

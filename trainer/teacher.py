@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from dgsforensics.datasets import Sample
+from dgsforensics.datasets.labelled import Sample
 from dgsforensics.records import Label
 
 Head = tuple[Tensor, Tensor]

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dgsforensics.calibration import Calibration
-from dgsforensics.checkpoint import Checkpoint
-from dgsforensics.datasets import Sample
-from dgsforensics.detector import Detector
+from dgsforensics.datasets.labelled import Sample
+from dgsforensics.detector.calibration import Calibration
+from dgsforensics.detector.checkpoint import Checkpoint
+from dgsforensics.detector.detector import Detector
+from dgsforensics.detector.model import DetectorModel
 from dgsforensics.errors import UnreadableError
 from dgsforensics.evaluation.metrics import evaluate
-from dgsforensics.model import DetectorModel
 from dgsforensics.records import Failure, Label
 
 

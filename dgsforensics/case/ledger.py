@@ -15,13 +15,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from dgsforensics import placing
+from dgsforensics import transfer
 from dgsforensics.case.schema import immediate
 from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError, UsageError
-from dgsforensics.files import reason_of
-from dgsforensics.placing import holds
+from dgsforensics.files.content import reason_of
 from dgsforensics.records import Judgement
+from dgsforensics.transfer import holds
 
 
 class Kind(StrEnum):
@@ -78,7 +78,7 @@ class Operation(NamedTuple):
         base = self.target.parents[below]
         if self.kind != Kind.TAG and base.name in set(Judgement):
             base = base.parent
-        return placing.link_below(self.source.parents[below], self.source) or placing.link_below(
+        return transfer.link_below(self.source.parents[below], self.source) or transfer.link_below(
             base, self.target
         )
 
@@ -221,7 +221,7 @@ def _settle_plan(case: Case, row: Operation) -> None:
     # The name was free when this was planned, so what has it now was put there by this row.
     if not holds(row.target, row.written):
         if holds(row.source, row.sha256) and row.link() is None:
-            placing.drop_empty(row.target, row.source)
+            transfer.drop_empty(row.target, row.source)
         forget(case, row)
         return
     if row.kind == Kind.MOVE and holds(row.source, row.sha256) and _apart(row):
@@ -235,7 +235,7 @@ def _settle_undo(case: Case, row: Operation) -> None:
         mark(case, row, State.DONE if os.path.lexists(row.target) else State.UNDONE)
     elif not holds(row.source, row.sha256):
         if holds(row.target, row.written) and row.link() is None:
-            placing.drop_empty(row.source, row.target)
+            transfer.drop_empty(row.source, row.target)
         mark(case, row, State.DONE)
     elif not holds(row.target, row.written):
         mark(case, row, State.UNDONE)
@@ -248,7 +248,7 @@ def _settle_undo(case: Case, row: Operation) -> None:
 
 def _apart(row: Operation) -> bool:
     """Whether one of two names may be deleted, because the other one is a name of its own."""
-    return row.link() is None and not placing.same_place(row.source, row.target)
+    return row.link() is None and not transfer.same_place(row.source, row.target)
 
 
 _ADD = "INSERT INTO filing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"

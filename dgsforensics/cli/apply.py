@@ -63,11 +63,11 @@ def apply(
     not what was labelled is not touched. Images whose reviewers differ stay where they are.
     """
     configure_logging(debug=debug)
-    from dgsforensics import progress
-    from dgsforensics.case import ledger, places
+    from dgsforensics.case import ledger, location
     from dgsforensics.case.store import Case
     from dgsforensics.cli import output
-    from dgsforensics.report import printable
+    from dgsforensics.scan import progress
+    from dgsforensics.scan.output import printable
 
     ways = {"move": move, "copy": copy, "tag": tag}
     chosen = [(name, folder) for name, folder in ways.items() if folder is not None]
@@ -77,7 +77,7 @@ def apply(
         raise UsageError("--undo takes back a whole run: --as and --reviewer do not go with it")
     wanted = _judgements(labels or ["ai"])
     output.start()
-    path = places.find(case)
+    path = location.find(case)
     if case is None:
         progress.notice(printable(f"case file: {path}"))
     with Case.open(path) as opened, nullcontext() if dry else ledger.alone(opened):
@@ -94,11 +94,11 @@ def apply(
 def _carry_out(
     case: "Case", name: str, folder: Path, wanted: list[str], reviewer: str | None, dry: bool
 ) -> int:
-    from dgsforensics import progress
     from dgsforensics.case.ledger import Kind
     from dgsforensics.records import Judgement
-    from dgsforensics.report import printable
     from dgsforensics.review import filing, labels
+    from dgsforensics.scan import progress
+    from dgsforensics.scan.output import printable
 
     judgements = list(map(Judgement, wanted))
     images = labels.labelled(case, reviewer, progress.notice)
@@ -114,8 +114,8 @@ def _carry_out(
 
 
 def _undo(case: "Case", dry: bool) -> int:
-    from dgsforensics import progress
     from dgsforensics.review import filing
+    from dgsforensics.scan import progress
 
     runs = filing.runs(case)
     if not runs:
@@ -132,10 +132,10 @@ _BACK = "taken back"
 
 def _report(outcomes: Iterable["Outcome"], done: str, dry: bool) -> int:
     """A line for each file, as it comes, and the counts; how many were refused."""
-    from dgsforensics import progress
     from dgsforensics.case.ledger import Kind
     from dgsforensics.cli import output
-    from dgsforensics.report import printable
+    from dgsforensics.scan import progress
+    from dgsforensics.scan.output import printable
 
     word = f"would be {done}" if dry else done
     counts = {"done": 0, "already": 0, "refused": 0}

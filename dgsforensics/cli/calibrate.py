@@ -20,8 +20,8 @@ from dgsforensics.cli.options import (
 from dgsforensics.wording import counted
 
 if TYPE_CHECKING:
-    from dgsforensics.calibrating import Outcome
-    from dgsforensics.recalibration import Images, Rate, Share
+    from dgsforensics.calibrate.photographs import Images, Rate, Share
+    from dgsforensics.calibrate.run import Outcome
 
 EPILOG = (
     "Exit codes: 0 written · 2 wrong usage, or a rate that so few photographs cannot promise: then "
@@ -86,14 +86,15 @@ def calibrate(
     Photographs alone give thresholds; with generated images the probability is fitted as well. A
     promise holds for photographs from the source of these, and for no others.
     """
-    from dgsforensics import calibrating, progress
+    from dgsforensics.calibrate import run
     from dgsforensics.cli import output
-    from dgsforensics.report import printable, to_json
+    from dgsforensics.scan import progress
+    from dgsforensics.scan.output import printable, to_json
     from dgsforensics.trainer import card
 
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
     output.start()
-    request = calibrating.Request(
+    request = run.Request(
         reals=reals,
         fakes=fakes,
         model=model,
@@ -109,15 +110,15 @@ def calibrate(
     with interruptible():
         try:
             with progress.stages(quiet) as tell:
-                found = calibrating.run(request, tell)
+                found = run.run(request, tell)
         except KeyboardInterrupt:
             if not quiet:
-                kept = calibrating.scores_path(reals)
+                kept = run.scores_path(reals)
                 progress.notice(f"scores so far are kept in {printable(kept)}")
             raise
         if not quiet:
             _remark(found)
-        digest = calibrating.write(found, card.render(found.made), force=force)
+        digest = run.write(found, card.render(found.made), force=force)
         if as_json:
             output.show(to_json(_document(found, digest)))
         else:
@@ -129,8 +130,8 @@ def calibrate(
 
 def _remark(found: "Outcome") -> None:
     """What a person has to know, to standard error."""
-    from dgsforensics import progress
-    from dgsforensics.report import printable
+    from dgsforensics.scan import progress
+    from dgsforensics.scan.output import printable
 
     if found.unread:
         progress.notice(f"{counted(len(found.unread), 'file')} did not count:")

@@ -27,10 +27,10 @@ app = typer.Typer(
 def list_cases(debug: Debug = False) -> None:
     """List the case files in your data folder, the one used last first."""
     _start(debug)
-    from dgsforensics.case import places
+    from dgsforensics.case import location
 
     rows = [["last used (UTC)", "scans", "images", "labels", "folder", "case file"]]
-    for path in places.known():
+    for path in location.known():
         try:
             rows.append([*_facts(path), str(path)])
         except CaseError as error:
@@ -52,16 +52,16 @@ def verify(
 ) -> None:
     """Compute the chain of hashes through the log of decisions again."""
     _start(debug)
-    from dgsforensics import progress
-    from dgsforensics.case import places
+    from dgsforensics.case import location
     from dgsforensics.case.decisions import Log
     from dgsforensics.case.store import Case
+    from dgsforensics.scan import progress
 
     if head is not None:
         head = head.lower()
         if len(head) != 64 or not set(head) <= set("0123456789abcdef"):
             raise UsageError("--head takes the 64 hexadecimal digits that verify printed")
-    path = places.find(case)
+    path = location.find(case)
     with Case.open(path) as opened:
         sound = Log(opened).verify(head)
     output.show(f"{path}: {counted(sound.entries, 'decision')}, sound", f"head {sound.head}")
@@ -81,12 +81,12 @@ def log(
 ) -> None:
     """Show all decisions in the order in which they were made."""
     _start(debug)
-    from dgsforensics.case import places
+    from dgsforensics.case import location
     from dgsforensics.case.decisions import Log
     from dgsforensics.case.store import Case
-    from dgsforensics.report import to_json
+    from dgsforensics.scan.output import to_json
 
-    path = places.find(case)
+    path = location.find(case)
     with Case.open(path) as opened:
         decisions = Log(opened).after()
     if as_json:

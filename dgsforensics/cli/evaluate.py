@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dgsforensics import placing
+from dgsforensics import transfer
 from dgsforensics.cli.options import (
     BackboneWeights,
     Batch,
@@ -96,11 +96,11 @@ def evaluate(
     and calibration, with 95 % intervals. Scores are kept: run it again after an interruption, or
     with other options, and only what is missing is scored.
     """
-    from dgsforensics import progress
     from dgsforensics.evaluation import run, slices
     from dgsforensics.evaluation.scores import default_path
     from dgsforensics.evaluation.tiers import parse
-    from dgsforensics.report import printable
+    from dgsforensics.scan import progress
+    from dgsforensics.scan.output import printable
 
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
     if as_json and as_csv:
@@ -139,8 +139,8 @@ def evaluate(
 
 def _remark(found: "Evaluation") -> None:
     """What a person has to know about the data, to standard error."""
-    from dgsforensics import progress
-    from dgsforensics.report import printable
+    from dgsforensics.scan import progress
+    from dgsforensics.scan.output import printable
 
     for note in found.notes:
         progress.notice(printable(note))
@@ -165,7 +165,7 @@ def _write_page(found: "Evaluation", file: Path) -> None:
     from dgsforensics.evaluation import page
 
     try:
-        with placing.replacing(file) as part:
+        with transfer.replacing(file) as part:
             part.write_text(page.render(found), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--html: cannot write {file}: {error.strerror}") from error

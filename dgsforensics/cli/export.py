@@ -39,18 +39,18 @@ def export(
     listed on standard error.
     """
     configure_logging(debug=debug)
-    from dgsforensics import progress
-    from dgsforensics.case import places
+    from dgsforensics.case import location
     from dgsforensics.case.store import Case
     from dgsforensics.cli import output
-    from dgsforensics.report import printable
     from dgsforensics.review import labels as handing
+    from dgsforensics.scan import progress
+    from dgsforensics.scan.output import printable
 
     kinds = {".jsonl": handing.as_jsonl, ".csv": handing.as_csv}
     as_bytes = handing.as_jsonl if labels == _STDOUT else kinds.get(labels.suffix.lower())
     if as_bytes is None:
         raise UsageError(f"--labels: {labels.name} ends neither in .jsonl nor in .csv")
-    with Case.open(places.find(case)) as opened:
+    with Case.open(location.find(case)) as opened:
         found = handing.labelled(opened, reviewer, progress.notice)
         rows = list(handing.rows(opened, found, every=every))
     content = as_bytes(rows)

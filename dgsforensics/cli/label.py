@@ -50,13 +50,13 @@ def label(
     that it had.
     """
     configure_logging(debug=debug)
-    from dgsforensics import progress
     from dgsforensics.case.store import Case
-    from dgsforensics.folders import read_list_from
+    from dgsforensics.files.walk import read_list_from
     from dgsforensics.records import Judgement
-    from dgsforensics.report import printable
     from dgsforensics.review import labels
     from dgsforensics.review.session import Review
+    from dgsforensics.scan import progress
+    from dgsforensics.scan.output import printable
 
     if not judgement:
         raise UsageError("--as is missing: what are they?", "--as ai, real, unsure, unfit or none")
@@ -83,14 +83,14 @@ def label(
 
 def _case_and_names(names: list[str]) -> tuple[Path, list[str]]:
     """The first name is the case where it can be one."""
-    from dgsforensics.case import places
+    from dgsforensics.case import location
 
     if names and _is_case(Path(names[0])):
-        return places.find(Path(names[0])), names[1:]
-    return places.find(None), names
+        return location.find(Path(names[0])), names[1:]
+    return location.find(None), names
 
 
 def _is_case(path: Path) -> bool:
-    from dgsforensics.case import places
+    from dgsforensics.case import location
 
-    return places.default_path([path]).exists() if path.is_dir() else places.is_case(path)
+    return location.default_path([path]).exists() if path.is_dir() else location.is_case(path)

@@ -10,9 +10,9 @@ from dgsforensics.cli.options import BackboneWeights, Debug, configure_logging, 
 from dgsforensics.errors import CheckpointError, ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from dgsforensics.calibration import Calibration
-    from dgsforensics.catalogue import Entry
-    from dgsforensics.config import DetectorConfig
+    from dgsforensics.detector.calibration import Calibration
+    from dgsforensics.detector.catalogue import Entry
+    from dgsforensics.detector.config import DetectorConfig
 
 EPILOG = "Exit codes: 0 done · 2 wrong usage, or something is wrong · 130 interrupted."
 SHORT = 12
@@ -36,8 +36,8 @@ def list_models(
 ) -> None:
     """List the detectors known by name: those that come along, then your own."""
     _start(debug)
-    from dgsforensics import catalogue
-    from dgsforensics.report import to_json
+    from dgsforensics.detector import catalogue
+    from dgsforensics.scan.output import to_json
 
     found = catalogue.entries()
     if as_json:
@@ -62,8 +62,8 @@ def list_models(
 def info(model: Model, as_json: AsJson = False, debug: Debug = False) -> None:
     """Show the model card: data, thresholds, figures, limits."""
     _start(debug)
-    from dgsforensics import checkpoint
-    from dgsforensics.report import to_json
+    from dgsforensics.detector import checkpoint
+    from dgsforensics.scan.output import to_json
     from dgsforensics.trainer import card
 
     path = checkpoint.resolve(model)
@@ -102,7 +102,7 @@ def verify(
     _start(debug)
     if sha256 is not None and (len(models or []) != 1 or not _is_digest(sha256)):
         raise UsageError("--sha256 takes the 64 hexadecimal digits of one detector, named here")
-    from dgsforensics import catalogue, checkpoint
+    from dgsforensics.detector import catalogue, checkpoint
 
     if models:
         files = [(name, checkpoint.resolve(name)) for name in models]
@@ -147,15 +147,16 @@ def import_model(
     Writes the detector, its card, and the tower it stands on. Nothing in the file is run.
     """
     _start(debug)
-    from dgsforensics import catalogue, checkpoint, progress, reference
-    from dgsforensics.report import printable
+    from dgsforensics.detector import catalogue, checkpoint, import_dgsnet
+    from dgsforensics.scan import progress
+    from dgsforensics.scan.output import printable
     from dgsforensics.trainer import card
 
     name = file.stem if name is None else name
     folder = checkpoint.user_folder() if out is None else out
     catalogue.check_name(name)
     catalogue.refuse_existing(catalogue.targets(name, folder), force=force)
-    made, tower = reference.read(file, name, backbone or reference.BACKBONE)
+    made, tower = import_dgsnet.read(file, name, backbone or import_dgsnet.BACKBONE)
     written = catalogue.install(made, tower, card.render(made), folder, force=force)
     output.show(*map(str, written))
     origin = made.card["origin"]
@@ -179,7 +180,7 @@ def export(
     _start(debug)
     if out.suffix != ".safetensors":
         raise UsageError(f"--out: {out.name} does not end in .safetensors")
-    from dgsforensics import catalogue, checkpoint
+    from dgsforensics.detector import catalogue, checkpoint
 
     loaded = checkpoint.read(checkpoint.resolve(model))
     catalogue.export(loaded, out, backbone_weights=backbone_weights, force=force)

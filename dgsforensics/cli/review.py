@@ -21,9 +21,9 @@ from dgsforensics.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from dgsforensics.records import ScanInfo
-    from dgsforensics.request import Request
     from dgsforensics.review.queries import Order
     from dgsforensics.review.session import Review
+    from dgsforensics.scan.request import Request
 
 EPILOG = (
     "Keys are shown with ?; [review.keys] in config.toml of your configuration folder changes "
@@ -113,20 +113,20 @@ def review(
         raise UsageError(
             "dgsf review needs a terminal", "use --plain, or dgsf label without a screen"
         )
-    from dgsforensics.case import places
+    from dgsforensics.case import location
     from dgsforensics.case.store import Case
-    from dgsforensics.request import Request
     from dgsforensics.review.session import Review
+    from dgsforensics.scan.request import Request
 
-    meant = target is None or target.suffix == places.SUFFIX or places.is_case(target)
+    meant = target is None or target.suffix == location.SUFFIX or location.is_case(target)
     scans = not plain and target is not None and target.exists() and not meant
     if scans:
         assert target is not None
-        path = places.default_path([target]) if case is None else case
+        path = location.default_path([target]) if case is None else case
     elif case is not None:
         raise UsageError("--case goes with a folder to scan", "or name the case file alone")
     else:
-        path = places.find(target)
+        path = location.find(target)
     request = Request(
         paths=[target] if scans and target is not None else [],
         model=model,
@@ -142,9 +142,9 @@ def review(
         loaded = Review(opened, signature(reviewer), blind=blind)
         chosen = _query(loaded, query, sort)
         if plain:
-            from dgsforensics.cli import plainly
+            from dgsforensics.cli import plain_review
 
-            plainly.review(loaded, *chosen, advance=advance)
+            plain_review.review(loaded, *chosen, advance=advance)
             return
         _show(loaded, chosen, request, scans, graphics, theme, advance)
 

@@ -105,9 +105,9 @@ def scan(
     case file: a second scan of the same images runs the model on nothing, an interrupted one goes
     on where it stopped.
     """
-    from dgsforensics import listing
-    from dgsforensics.files import Limits
-    from dgsforensics.request import Request
+    from dgsforensics.files.content import Limits
+    from dgsforensics.scan import run
+    from dgsforensics.scan.request import Request
 
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
     formats = {"as_json": as_json, "as_jsonl": as_jsonl, "as_csv": as_csv}
@@ -136,14 +136,14 @@ def scan(
         follow_symlinks=follow_symlinks,
         limits=Limits(**{name: value for name, value in given.items() if value is not None}),
     )
-    form = listing.Form(
+    form = run.Form(
         format=chosen[0].removeprefix("as_") if chosen else None,
         output=output,
         settings=[n.removeprefix("as_") for n in context.params if rank(context, n) == 1],
         quiet=quiet,
     )
     with interruptible():
-        code = listing.run(request, form)
+        code = run.run(request, form)
     if exit_zero and code != ExitCode.INTERRUPTED:
         code = ExitCode.CLEAN
     raise typer.Exit(int(code))

@@ -180,9 +180,10 @@ def train(
     `dgsf scan --model`.
     """
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
-    from dgsforensics import checkpoint, progress
-    from dgsforensics.case import places
-    from dgsforensics.report import printable
+    from dgsforensics.case import location
+    from dgsforensics.detector import checkpoint
+    from dgsforensics.scan import progress
+    from dgsforensics.scan.output import printable
 
     try:
         from dgsforensics.trainer import config as options
@@ -205,7 +206,7 @@ def train(
     name = named_after.absolute().stem or "detector"
     request = run.Request(
         data=data,
-        case=from_case and places.find(from_case),
+        case=from_case and location.find(from_case),
         out=out or checkpoint.user_folder() / f"{name}.safetensors",
         config=options.TrainConfig.from_dict(merged),
         backbone_weights=backbone_weights,
@@ -235,7 +236,7 @@ def _print_comparison(comparison: "Comparison") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from dgsforensics.report import printable
+    from dgsforensics.scan.output import printable
 
     table = Table(box=None, header_style="bold")
     table.add_column("held out", overflow="fold")

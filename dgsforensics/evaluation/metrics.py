@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dgsforensics.calibration import Thresholds
+from dgsforensics.detector.calibration import Thresholds
 from dgsforensics.records import Verdict
 
 BINS = 15

@@ -12,7 +12,7 @@ from typing import Any
 from rich.table import Table
 
 from dgsforensics.evaluation.bootstrap import Estimate
-from dgsforensics.report import printable, to_json
+from dgsforensics.scan.output import printable, to_json
 
 SCHEMA = 1
 NOTHING = "\N{EN DASH}"

@@ -11,12 +11,13 @@ import numpy as np
 import PIL
 import PIL.Image
 
-from dgsforensics import checkpoint, datasets
-from dgsforensics.calibration import Thresholds
-from dgsforensics.checkpoint import Checkpoint
-from dgsforensics.datasets import Listed
-from dgsforensics.detector import Detector
-from dgsforensics.devices import pick_device
+from dgsforensics.datasets import labelled
+from dgsforensics.datasets.labelled import Listed
+from dgsforensics.detector import checkpoint
+from dgsforensics.detector.calibration import Thresholds
+from dgsforensics.detector.checkpoint import Checkpoint
+from dgsforensics.detector.detector import Detector
+from dgsforensics.detector.devices import pick_device
 from dgsforensics.errors import UsageError
 from dgsforensics.evaluation import bootstrap, metrics, scorecard, scores, slices, tiers
 from dgsforensics.evaluation.metrics import Bools, Floats
@@ -67,7 +68,7 @@ def run(request: Request, tell: Tell) -> Evaluation:
     """
     notes: list[str] = []
     outside: list[Failure] = []
-    listed = datasets.read_for_evaluation(request.data, notes.append, outside.append)
+    listed = labelled.read_for_evaluation(request.data, notes.append, outside.append)
     files = _Files(listed)
     for failure in outside:
         files.refuse(failure.path, failure.reason)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dgsforensics.calibration import Calibration, Thresholds
+from dgsforensics.detector.calibration import Calibration, Thresholds
 from dgsforensics.evaluation import bootstrap, metrics
 from dgsforensics.evaluation.bootstrap import Estimate
 from dgsforensics.evaluation.metrics import Bools, Floats, Scored

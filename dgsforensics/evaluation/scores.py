@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import platformdirs
 
-from dgsforensics.case.places import named_after
+from dgsforensics.case.location import named_after
 from dgsforensics.errors import UsageError
 from dgsforensics.records import FileFacts, Known, Prediction
 

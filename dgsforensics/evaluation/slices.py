@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from dgsforensics.datasets import UNKNOWN, Listed
+from dgsforensics.datasets.labelled import UNKNOWN, Listed
 from dgsforensics.records import FileFacts, Label
 
 By = Literal["generator", "source", "format", "size"]

@@ -16,7 +16,7 @@ import PIL
 from PIL import Image, ImageFilter
 
 from dgsforensics.errors import UsageError
-from dgsforensics.images import Picture
+from dgsforensics.pictures.decoder import Picture
 
 VERSION = 1
 """Raised whenever the same file would give other pixels."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from dgsforensics.provenance.boxes import boxes
+from dgsforensics.files.boxes import boxes
 
 _MAX_MANIFESTS = 8
 _MAX_ASSERTIONS = 4

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from dgsforensics.files.boxes import boxes
 from dgsforensics.provenance import exif
-from dgsforensics.provenance.boxes import boxes
 
 MAX_BLOCK = 1 << 20
 """Bytes of a text, decompressed, and of XMP and IPTC."""

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from dgsforensics.records import Decision
-from dgsforensics.report import printable
-from dgsforensics.review import wording
+from dgsforensics.review import phrases
 from dgsforensics.review.session import Item, Review
+from dgsforensics.scan.output import printable
 
 Similar = tuple[Item, int] | None
 """The image that looks most alike, and in how many of 64 bits it differs."""
@@ -41,7 +41,7 @@ def _sections(review: Review, item: Item, similar: Similar) -> Iterator[tuple[st
     facts = item.row.facts
     file: _Lines = [
         ("", str(item.path)),
-        ("", ", ".join(filter(None, [facts.format, wording.size(item), _bytes(facts.size)]))),
+        ("", ", ".join(filter(None, [facts.format, phrases.size(item), _bytes(facts.size)]))),
         ("frames", str(facts.frames) if (facts.frames or 1) > 1 else None),
         ("sha256", facts.sha256),
     ]
@@ -57,13 +57,13 @@ def _sections(review: Review, item: Item, similar: Similar) -> Iterator[tuple[st
             "Most similar in the case",
             [
                 (f"{bits} of 64 bits differ:", str(other.path)),
-                ("", f"your label: {wording.JUDGEMENTS[label]}" if label else None),
+                ("", f"your label: {phrases.JUDGEMENTS[label]}" if label else None),
             ],
         )
 
 
 def _score(item: Item) -> _Lines:
-    shown, scale, full = item.shown, item.scale, wording.VERDICTS[item.kind][1]
+    shown, scale, full = item.shown, item.scale, phrases.VERDICTS[item.kind][1]
     if shown is None or scale is None:
         return [("", full), ("because:", item.row.reason)]
     probability = scale.calibration.probability
@@ -89,15 +89,15 @@ def _measured(item: Item) -> _Lines:
 
 
 def _decision(decision: Decision) -> tuple[str, str]:
-    label = wording.JUDGEMENTS[decision.judgement] if decision.judgement else "no label"
+    label = phrases.JUDGEMENTS[decision.judgement] if decision.judgement else "no label"
     when = decision.time[:16].replace("T", " ")
     note = f": {decision.note}" if decision.note else ""
     return f"{decision.reviewer}, {when} UTC:", f"{label}{note}"
 
 
 def _percent(share: float) -> str:
-    return wording.percent(share).strip()
+    return phrases.percent(share).strip()
 
 
 def _bytes(count: int | None) -> str | None:
-    return None if count is None else wording.amount(count)
+    return None if count is None else phrases.amount(count)

@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dgsforensics import placing
+from dgsforensics import transfer
 from dgsforensics.case import ledger
 from dgsforensics.case.decisions import Log, standing
 from dgsforensics.case.ledger import Kind, Operation, State
 from dgsforensics.case.store import Case
 from dgsforensics.errors import UnreadableError, UsageError
-from dgsforensics.files import reason_of
-from dgsforensics.placing import holds
+from dgsforensics.files.content import reason_of
 from dgsforensics.records import Judgement
 from dgsforensics.review import sidecar
 from dgsforensics.review.labels import Labelled
+from dgsforensics.transfer import holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ def _at_target(operation: Operation, plan: Plan) -> Outcome | None:
     target = operation.target
     if target == operation.source:
         return Outcome(operation, already=True)
-    if link := placing.link_below(plan.folder, target.parent):
+    if link := transfer.link_below(plan.folder, target.parent):
         return Outcome(operation, f"{link} is a symbolic link, which is not followed")
     if not os.path.lexists(target):
         return None
@@ -223,10 +223,10 @@ def _replaceable(target: Path, plan: Plan) -> bool:
 def _at_source(operation: Operation, plan: Plan) -> str | None:
     """Why a file is not what was labelled; None when it is."""
     source = operation.source
-    if source.is_relative_to(plan.root) and (link := placing.link_below(plan.root, source)):
+    if source.is_relative_to(plan.root) and (link := transfer.link_below(plan.root, source)):
         return f"{link} is a symbolic link, which is not followed"
     try:
-        same = placing.digest(source) == operation.sha256
+        same = transfer.digest(source) == operation.sha256
     except UnreadableError as error:
         return error.message
     return None if same else "it is not what was labelled: it was changed since"
@@ -243,12 +243,12 @@ def _attempt(case: Case, operation: Operation, plan: Plan) -> str | None:
             folder.mkdir()
         match operation.kind:
             case Kind.MOVE:
-                placing.move(operation.source, target, part, operation.sha256)
+                transfer.move(operation.source, target, part, operation.sha256)
             case Kind.COPY:
-                placing.copy(operation.source, target, part, operation.sha256)
+                transfer.copy(operation.source, target, part, operation.sha256)
             case Kind.TAG:
                 replace = _replaceable(target, plan)
-                placing.write(plan.sidecars[operation.written], target, part, replace=replace)
+                transfer.write(plan.sidecars[operation.written], target, part, replace=replace)
     except UnreadableError as error:
         return error.message
     except OSError as error:
@@ -261,7 +261,7 @@ def _at_end(operation: Operation) -> tuple[str | None, bool]:
     source, target = operation.source, operation.target
     if link := operation.link():
         return f"{link} is a symbolic link, which is not followed", False
-    if placing.same_place(source, target):
+    if transfer.same_place(source, target):
         return f"{source} leads to the same file, and it may be the last one", False
     back = holds(source, operation.sha256)
     if not os.path.lexists(target):
@@ -282,7 +282,7 @@ def _take_back(operation: Operation) -> str | None:
     try:
         if operation.kind == Kind.MOVE and not os.path.lexists(source):
             source.parent.mkdir(parents=True, exist_ok=True)
-            placing.move(target, source, operation.part(source), operation.sha256)
+            transfer.move(target, source, operation.part(source), operation.sha256)
         else:  # a copy, a sidecar, or a file that also lies where it came from
             target.unlink(missing_ok=True)
     except UnreadableError as error:

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dgsforensics import groups, placing
+from dgsforensics import transfer
 from dgsforensics.case.decisions import Log, standing
 from dgsforensics.case.store import Case
-from dgsforensics.datasets import UNKNOWN, Listed
+from dgsforensics.datasets.labelled import UNKNOWN, Listed
 from dgsforensics.errors import UsageError
-from dgsforensics.files import reason_of
+from dgsforensics.files.content import reason_of
+from dgsforensics.pictures import near_duplicates
 from dgsforensics.records import Decision, Judgement, Label
-from dgsforensics.report import to_json
 from dgsforensics.review.session import Item
+from dgsforensics.scan.output import to_json
 from dgsforensics.wording import counted
 
 FIELDS = (
@@ -170,7 +171,7 @@ def training(case: Case, notice: Callable[[str], None] = lambda text: None) -> l
             continue
         label = TRAINED_ON[image.judgement]
         # Another file of this image may have been edited since; this one is as it was labelled.
-        path = next((path for path in image.paths if placing.holds(path, image.sha256)), None)
+        path = next((path for path in image.paths if transfer.holds(path, image.sha256)), None)
         if path is None:
             left_out[_CHANGED] += 1
             continue
@@ -242,7 +243,7 @@ def _groups(case: Case) -> dict[str, str]:
         known = db.execute(
             "SELECT sha256, fingerprint FROM image WHERE fingerprint IS NOT NULL ORDER BY sha256"
         ).fetchall()
-    roots = groups.group([fingerprint % 2**64 for _, fingerprint in known])
+    roots = near_duplicates.group([fingerprint % 2**64 for _, fingerprint in known])
     return {sha256: known[root][0] for (sha256, _), root in zip(known, roots, strict=True)}
 
 
@@ -276,7 +277,7 @@ def save(content: bytes, file: Path, *, force: bool) -> None:
     target = Path(os.path.realpath(file))
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        placing.write(content, target, part, replace=force)
+        transfer.write(content, target, part, replace=force)
     except FileExistsError as error:
         raise UsageError(f"{file} is there already", "--force replaces it") from error
     except (OSError, ValueError) as error:

@@ -7,7 +7,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from dgsforensics import groups
+from dgsforensics.pictures import near_duplicates
 from dgsforensics.records import Mark
 from dgsforensics.review.session import Item, Review
 
@@ -86,7 +86,7 @@ class Relations:
         """The group of each image with a fingerprint."""
         self._load()
         if self._roots is None:
-            roots = groups.group([int(number) for number in self._fingerprints])
+            roots = near_duplicates.group([int(number) for number in self._fingerprints])
             self._roots = dict(zip(self._items, roots, strict=True))
         return self._roots
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dgsforensics.calibration import Calibration, Thresholds
 from dgsforensics.case.decisions import Entry, Log
 from dgsforensics.case.store import Case, as_text
+from dgsforensics.detector.calibration import Calibration, Thresholds
 from dgsforensics.errors import CaseError
 from dgsforensics.records import (
     Action,

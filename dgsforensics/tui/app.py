@@ -11,8 +11,8 @@ from textual.message import Message
 
 from dgsforensics.errors import CaseError, DgsError
 from dgsforensics.records import Shown
-from dgsforensics.request import Request
 from dgsforensics.review.session import Item, Review
+from dgsforensics.scan.request import Request
 from dgsforensics.tui.background import Explainer, scan
 from dgsforensics.tui.board import Board
 from dgsforensics.tui.choice import Choice

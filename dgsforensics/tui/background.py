@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from dgsforensics.errors import CheckpointError
 from dgsforensics.records import Shown
-from dgsforensics.request import Request
 from dgsforensics.review.session import Item
+from dgsforensics.scan.request import Request
 from dgsforensics.tui.heat import Heat
 
 if TYPE_CHECKING:
-    from dgsforensics.detector import Detector
+    from dgsforensics.detector.detector import Detector
 
 Tell = Callable[[str], object]
 Stop = Callable[[], bool]
@@ -23,9 +23,9 @@ Stop = Callable[[], bool]
 def scan(request: Request, tell: Tell, stop: Stop) -> None:
     """Scan into the case, until the end or until told to stop. Raises `DgsError`."""
     tell("loading the detector ...")
-    from dgsforensics import scanning
+    from dgsforensics.scan.job import prepare
 
-    job = scanning.prepare(request)
+    job = prepare(request)
     if job is None:
         return
     done, total = 0, len(job.found)
@@ -51,11 +51,11 @@ class Explainer:
     ) -> None:
         """Show the regions as they are found. Raises `DgsError`."""
         tell("loading the detector ...")
-        from dgsforensics import images
-        from dgsforensics.explain import explain
+        from dgsforensics.detector.explain import explain
+        from dgsforensics.pictures import decoder
 
         detector = self._load(shown)
-        picture = images.load(item.path)
+        picture = decoder.load(item.path)
         for found in explain(detector, picture):
             show(found.weights)
             tell(f"map: {len(found.regions)} of {found.total} regions")
@@ -65,7 +65,7 @@ class Explainer:
         tell(f"map: covering one region changes the logit {found.logit:.2f} by up to {largest:.2f}")
 
     def _load(self, shown: Shown) -> "Detector":
-        from dgsforensics.detector import Detector
+        from dgsforensics.detector.detector import Detector
 
         if self._detector is None:
             chosen = self._request

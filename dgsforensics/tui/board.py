@@ -15,10 +15,10 @@ from textual.widgets import Footer, Static
 
 from dgsforensics.errors import CaseError, UsageError
 from dgsforensics.records import Judgement
-from dgsforensics.report import printable
-from dgsforensics.review import queries, wording
+from dgsforensics.review import phrases, queries
 from dgsforensics.review.relations import Relations
 from dgsforensics.review.session import Item, Review
+from dgsforensics.scan.output import printable
 from dgsforensics.tui.choice import Choice
 from dgsforensics.tui.dialogs import Line, Notice, filter_line
 from dgsforensics.tui.graphics import Renderer
@@ -158,13 +158,13 @@ class Board(Screen[None]):
         changed = self._written(lambda: self.review.label(items, label))
         if changed is None:
             return False
-        word = wording.JUDGEMENTS[label] if label else "no label"
+        word = phrases.JUDGEMENTS[label] if label else "no label"
         count = "" if len(items) == 1 else f"{changed} of {len(items)} images changed"
         files = len(self.review.copies(items[0].sha256 or ""))
         if not count and files > 1:
             remark += f", and {counted(files - 1, 'file')} of the same content"
         before = " (as before)" if not changed and not count else ""
-        self.say(f"{word}: {count or wording.name(items[0])}{before}{remark}")
+        self.say(f"{word}: {count or phrases.name(items[0])}{before}{remark}")
         self.refresh_labels()
         return True
 
@@ -183,7 +183,7 @@ class Board(Screen[None]):
             self.refresh_labels()
 
         before = printable(self.review.note_of(item))
-        self.app.push_screen(Line(f"Note on {wording.name(item)}", before, check=write))
+        self.app.push_screen(Line(f"Note on {phrases.name(item)}", before, check=write))
 
     def action_undo(self) -> None:
         """Take back the last step."""

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dgsforensics.records import Status, Verdict
-from dgsforensics.report import printable
-from dgsforensics.review import agreement, queries, wording
+from dgsforensics.review import agreement, phrases, queries
 from dgsforensics.review.queries import Order
 from dgsforensics.review.relations import Relation, Relations
 from dgsforensics.review.session import Item, Review
+from dgsforensics.scan.output import printable
 
 VERDICTS = (
     *(Verdict.FLAGGED, Verdict.INCONCLUSIVE, Verdict.NOT_FLAGGED),
@@ -68,7 +68,7 @@ class Choice:
         done = sum(sha256 in labels for sha256 in able)
         what = self.query or "all"
         if self.only is not None:
-            what = f"{self.relation} of {wording.name(self.only)}, {what}"
+            what = f"{self.relation} of {phrases.name(self.only)}, {what}"
         arrow = "↑" if self.reverse else "↓"
         blind = " (blind)" if review.blind else ""
         parts = [

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from dgsforensics import images
 from dgsforensics.errors import ImageError
-from dgsforensics.files import DEFAULT_LIMITS, Limits
+from dgsforensics.files.content import DEFAULT_LIMITS, Limits
+from dgsforensics.pictures import decoder
 
 CAPACITY = 256 << 20
 """Bytes of decoded pictures that are kept."""
@@ -214,7 +214,7 @@ def _cost(shot: Shot) -> int:
 
 def _decode(path: Path, limits: Limits) -> Shot:
     try:
-        return from_image(Image.fromarray(images.load(path, limits).pixels))
+        return from_image(Image.fromarray(decoder.load(path, limits).pixels))
     except ImageError as error:
         reason = f"{error.message}; {error.hint}" if error.hint else error.message
     except MemoryError:

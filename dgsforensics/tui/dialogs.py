@@ -13,8 +13,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from dgsforensics.errors import UsageError
-from dgsforensics.report import printable
 from dgsforensics.review.queries import NAMES
+from dgsforensics.scan.output import printable
 from dgsforensics.tui.keys import SECTIONS, spelled
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.segment import Segment
 from textual.strip import Strip
 
-from dgsforensics.report import printable
+from dgsforensics.scan.output import printable
 from dgsforensics.tui import blocks, graphics, viewport
 from dgsforensics.tui.decoding import Shot
 from dgsforensics.tui.graphics import Protocol, Renderer

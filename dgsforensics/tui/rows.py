@@ -17,7 +17,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from dgsforensics.review import wording
+from dgsforensics.review import phrases
 from dgsforensics.review.session import Item, Review
 
 
@@ -154,17 +154,17 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
             base = self.get_component_rich_style("rows--cursor")
         kind = self.get_component_rich_style(f"rows--{item.kind}", partial=True)
         mine = self.get_component_rich_style("rows--label", partial=True)
-        short, full = wording.VERDICTS[item.kind]
+        short, full = phrases.VERDICTS[item.kind]
         score = item.probability
         texts: list[tuple[str, Style | None]] = [
             (full if columns[0] > _COLUMNS[0].width else short, kind),
-            ("" if score is None else wording.bar(score, max(0, columns[1] - 1)), kind),
-            ("" if score is None else wording.percent(score), kind),
-            (wording.shortened(wording.place(item, self._root), columns[_NAME] - 1), None),
-            (wording.size(item), None),
+            ("" if score is None else phrases.bar(score, max(0, columns[1] - 1)), kind),
+            ("" if score is None else phrases.percent(score), kind),
+            (phrases.shortened(phrases.place(item, self._root), columns[_NAME] - 1), None),
+            (phrases.size(item), None),
             (item.row.facts.format or "", None),
-            ("".join(wording.MARKS[mark] for mark in item.marks), None),
-            (wording.label(self._review, item), mine),
+            ("".join(phrases.MARKS[mark] for mark in item.marks), None),
+            (phrases.label(self._review, item), mine),
         ]
         # The pointer, for screens without colour.
         segments = [Segment("▸" if current else " ", base)]

@@ -2,7 +2,7 @@
 
 from textual.widgets import Static
 
-from dgsforensics.report import printable
+from dgsforensics.scan.output import printable
 
 
 class StatusLine(Static):

@@ -1,0 +1,1 @@
+"""One `dgsf calibrate`: thresholds from a person's own photographs."""

@@ -1,0 +1,1 @@
+"""Labelled images, as folders, manifests and benchmarks list them."""

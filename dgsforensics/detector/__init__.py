@@ -1,0 +1,1 @@
+"""A detector: tower, adapters, head, calibration, its file; and from paths to predictions."""

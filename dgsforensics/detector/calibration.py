@@ -1,0 +1,244 @@
+"""From a logit to a probability and a verdict, with error rates that were measured.
+
+A calibration is fitted on images that the head was not trained on. It keeps the sorted logits of
+the real photographs and of the generated images it was fitted on, so that a threshold at any
+false-positive rate can be read off later and its uncertainty stated. A detector that came without
+any has `Calibration.none()`: its probabilities and its default threshold are not measured. One that
+was calibrated on photographs alone has thresholds, but no inconclusive band.
+
+The verdicts are defined by error rates. From the upper threshold on an image is flagged: at most
+the stated share of photographs is. Below the lower one it is not flagged: at most `DEFAULT_FNR` of
+generated images lie there. Between the two neither can be promised, which is what inconclusive
+means. Both hold for images from the same kind of source as those measured, and for no others;
+`docs/calibration.md` says what that covers.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgsforensics.detector.binomial import interval
+from dgsforensics.errors import CheckpointError, UsageError
+from dgsforensics.records import Verdict
+
+DEFAULT_FPR = 0.01
+"""Share of real photographs that the default threshold may flag."""
+ROUNDING = 1e-4
+"""Logits that differ by less may be the same picture in batches of different size."""
+DEFAULT_FNR = 0.2
+"""Share of generated images that may fall below the inconclusive band."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Where the verdicts change, in logits: `inconclusive` lies in [lower, upper)."""
+
+    lower: float
+    upper: float
+    origin: str
+    """How they were chosen, for people."""
+
+    def verdict(self, logit: float, domain: str | None = None) -> Verdict:
+        """What a logit means here; every verdict there is comes from this rule.
+
+        `domain` says that the picture is no photograph, and what instead; None: it may be one. What
+        is out of domain is never flagged, for no error rate was measured on its like.
+        """
+        if logit >= self.upper:
+            return Verdict.FLAGGED if domain is None else Verdict.INCONCLUSIVE
+        return Verdict.INCONCLUSIVE if logit >= self.lower else Verdict.NOT_FLAGGED
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Temperature and intercept of the probability, and the logits that thresholds come from."""
+
+    temperature: float
+    """Positive; divides the logit."""
+    intercept: float
+    """Logit at which the probability is one half."""
+    real: tuple[float, ...]
+    """Ascending logits of real photographs; empty, as `generated` then is, when not calibrated."""
+    generated: tuple[float, ...]
+    """Ascending logits of generated images; empty, too, when there were photographs only."""
+    measured_on: str
+    """What those photographs were, for people."""
+
+    def __post_init__(self) -> None:
+        """Check what a damaged file would break."""
+        numbers = (self.temperature, self.intercept, *self.real, *self.generated)
+        if not all(map(math.isfinite, numbers)) or self.temperature <= 0:
+            raise CheckpointError("damaged calibration: temperature and logits must be finite")
+        if self.generated and not self.real:
+            raise CheckpointError("damaged calibration: logits of generated images only")
+        if list(self.real) != sorted(self.real) or list(self.generated) != sorted(self.generated):
+            raise CheckpointError("damaged calibration: logits are not sorted")
+
+    @classmethod
+    def none(cls) -> "Calibration":
+        """Of a detector that was never calibrated: the plain sigmoid, nothing measured."""
+        return cls(1.0, 0.0, (), (), "nothing: not calibrated")
+
+    @property
+    def measured(self) -> bool:
+        """Whether there are logits to read error rates from."""
+        return bool(self.real)
+
+    def probability(self, logit: float) -> float:
+        """Probability of "generated" in [0, 1], had both classes been equally common."""
+        scaled = (logit - self.intercept) / self.temperature
+        if scaled >= 0:
+            return 1 / (1 + math.exp(-scaled))
+        return math.exp(scaled) / (1 + math.exp(scaled))
+
+    def logit(self, probability: float) -> float:
+        """The logit at which `probability` is reached; the inverse of `probability`."""
+        if not 0 < probability < 1:
+            raise UsageError(f"a probability threshold lies between 0 and 1, got {probability}")
+        odds = math.log(probability / (1 - probability))
+        return self.intercept + self.temperature * odds
+
+    def at_fpr(self, rate: float) -> float:
+        """A logit from which at most a share `rate` of real photographs is flagged.
+
+        With n calibration photographs at most k = floor(rate (n + 1)) - 1 of them lie at or above
+        it, so that a further photograph from the same source of images is flagged with probability
+        at most `rate` (split conformal prediction, arXiv 2107.07511). That is a mean over all
+        calibrations that might have been: the share that this one flags from now on is distributed
+        as Beta(k + 1, n - k) or lies below, whose 97.5 % point is the upper end of
+        `binomial.interval(k, n)`. With 99 photographs and a rate of 1 % that is 3.7 %.
+
+        The threshold lies a little above the last photograph that passes, so that no rounding
+        changes a verdict. Raises `UsageError` when n is too small to support the rate, or nothing
+        was measured.
+        """
+        count = len(self.real)
+        if not 0 < rate < 1:
+            raise UsageError(f"a false-positive rate lies between 0 and 1, got {rate}")
+        if not self.measured:
+            raise UsageError(
+                "this detector is not calibrated, so no false-positive rate can be promised",
+                "choose a probability with --threshold",
+            )
+        allowed = math.floor(rate * (count + 1) + 1e-9) - 1
+        if allowed < 0:
+            raise UsageError(
+                f"a false-positive rate of {rate:g} cannot be promised: "
+                f"it was calibrated on {count} real photographs",
+                f"the smallest rate it supports is {smallest_rate(count)}; "
+                f"this one takes {photographs_for(rate)} photographs",
+            )
+        highest_passed = self.real[count - 1 - allowed]
+        above = [x for x in (*self.real, *self.generated) if x > highest_passed]
+        gap = min([(x - highest_passed) / 2 for x in above], default=ROUNDING)
+        return max(highest_passed + min(gap, ROUNDING), math.nextafter(highest_passed, math.inf))
+
+    def at_fnr(self, rate: float) -> float:
+        """The highest logit below which at most a share `rate` of generated images falls.
+
+        The promise is that of `at_fpr`, from the other side; with fewer than 1 / rate - 1 generated
+        images it is the lowest of them, and nothing is promised. Only where there are some.
+        """
+        count = len(self.generated)
+        return self.generated[max(0, math.floor(rate * (count + 1) + 1e-9) - 1)]
+
+    def thresholds(
+        self, *, fpr: float | None = None, probability: float | None = None
+    ) -> Thresholds:
+        """Where to cut: at a false-positive rate, at a probability, or (neither) at the default.
+
+        The lower end of the inconclusive band misses `DEFAULT_FNR` of the generated images; it
+        never lies above the upper end. Without generated images there is no band. Not calibrated,
+        the default is a probability of one half.
+        """
+        if fpr is not None and probability is not None:
+            raise UsageError("give a probability or a false-positive rate, not both")
+        if not self.measured and fpr is None:
+            chosen = 0.5 if probability is None else probability
+            cut = self.logit(chosen)
+            unknown = "not calibrated, so its false-positive rate is unknown"
+            return Thresholds(cut, cut, f"probability {chosen:g}; {unknown}")
+        if probability is not None:
+            upper = self.logit(probability)
+            origin = f"probability {probability:g}; its false-positive rate"
+        else:
+            smallest = 1 / (len(self.real) + 1)
+            rate = max(DEFAULT_FPR, smallest) if fpr is None else fpr
+            upper = self.at_fpr(rate)
+            origin = f"false-positive rate {rate:g}"
+        low, high = interval(sum(x >= upper for x in self.real), len(self.real))
+        origin += f", measured {low:.1%} to {high:.1%} (95 % interval) on {self.measured_on}"
+        lower = min(self.at_fnr(DEFAULT_FNR), upper) if self.generated else upper
+        return Thresholds(lower, upper, origin)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON types; `from_dict` is the inverse."""
+        return {
+            "temperature": self.temperature,
+            "intercept": self.intercept,
+            "real": list(self.real),
+            "generated": list(self.generated),
+            "measured_on": self.measured_on,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any) -> "Calibration":
+        """Read what `to_dict` wrote; raises `CheckpointError` on anything else."""
+        try:
+            return cls(
+                float(data["temperature"]),
+                float(data["intercept"]),
+                tuple(float(x) for x in data["real"]),
+                tuple(float(x) for x in data["generated"]),
+                str(data["measured_on"]),
+            )
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise CheckpointError(f"damaged calibration: {error!r}") from error
+
+
+def fit(logits: NDArray[np.float64], labels: NDArray[np.int64], measured_on: str) -> Calibration:
+    """Fit temperature and intercept by maximum likelihood (Platt 1999), classes weighing alike.
+
+    `logits` (N,), `labels` (N,) with 1 for generated. Newton's method on the two parameters, with
+    Platt's softened targets, so that separable data keep a finite temperature. Where the logits
+    rank the classes the wrong way round no positive temperature exists: `ValueError`.
+    """
+    positive, negative = logits[labels == 1], logits[labels == 0]
+    if len(positive) == 0 or len(negative) == 0:
+        raise ValueError("calibration needs real and generated images")
+    target = np.where(labels == 1, 1 - 1 / (len(positive) + 2), 1 / (len(negative) + 2))
+    weight = np.where(labels == 1, 0.5 / len(positive), 0.5 / len(negative))
+    centre, spread = float(logits.mean()), float(logits.std()) or 1.0
+    design = np.stack([(logits - centre) / spread, np.ones(len(logits))], axis=1)  # (N, 2)
+    slope = np.zeros(2)
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-design @ slope))
+        gradient = design.T @ (weight * (p - target))
+        hessian = (design * (weight * p * (1 - p))[:, None]).T @ design
+        step = np.linalg.solve(hessian + 1e-9 * np.eye(2), gradient)
+        slope -= step * min(1.0, 2.0 / (np.abs(step).max() + 1e-12))
+        if np.abs(step).max() < 1e-10:
+            break
+    if slope[0] <= 0:
+        raise ValueError("the logits rank real images above generated ones: nothing to calibrate")
+    return Calibration(
+        temperature=spread / float(slope[0]),
+        intercept=centre - spread * float(slope[1] / slope[0]),
+        real=tuple(sorted(negative.tolist())),
+        generated=tuple(sorted(positive.tolist())),
+        measured_on=measured_on,
+    )
+
+
+def photographs_for(rate: float) -> int:
+    """How many photographs `Calibration.at_fpr` needs to promise a rate in (0, 1): 1/rate - 1."""
+    whole = max(rate, 1e-300)  # the reciprocal of what is smaller may be infinite
+    return max(1, math.ceil((1 - 1e-9) / whole - 1))
+
+
+def smallest_rate(count: int) -> float:
+    """The smallest rate that `count` photographs support, rounded up to four decimals."""
+    return math.ceil(1e4 / (count + 1)) / 1e4

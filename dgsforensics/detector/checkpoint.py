@@ -1,0 +1,187 @@
+"""One `.safetensors` file a detector: head and adapters as tensors, all else as JSON metadata.
+
+The backbone is not in it: the configuration names it and gives its sha256, so the digest of the
+detector file stands for every number that goes into a score.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dgsforensics import transfer
+from dgsforensics.detector.backbone import (
+    BUNDLED,
+    load_backbone,
+    locate_weights,
+    sha256_of,
+    weights_folder,
+)
+from dgsforensics.detector.calibration import Calibration
+from dgsforensics.detector.config import DetectorConfig
+from dgsforensics.detector.lora import lora_state
+from dgsforensics.detector.model import DetectorModel
+from dgsforensics.errors import CheckpointError, ConfigError
+
+FORMAT = 1
+"""Version of the layout of metadata and tensors."""
+DEFAULT = "dgs-b16"
+"""The detector used when none is named."""
+_KEY = "dgsforensics"
+_BACKBONE_FILE = re.compile(r"backbone-[0-9a-f]{12}\.safetensors")
+"""As `backbone.file_name` makes them."""
+_HEAD_KEYS = ("head.weight", "head.bias")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a detector file holds."""
+
+    config: DetectorConfig
+    calibration: Calibration
+    tensors: dict[str, Tensor]
+    """`head.weight` (1, D), `head.bias` (1,), and the adapters as `tower.<name>`."""
+    card: dict[str, Any] = field(default_factory=dict)
+    """The model card's facts: data, figures, limits."""
+    sha256: str = ""
+    """Digest of the file it was read from."""
+    folder: Path | None = None
+    """Folder of that file, where its backbone may lie too."""
+
+
+def write(checkpoint: Checkpoint, path: Path) -> None:
+    """Write the file at once or not at all."""
+    meta = {
+        "format": FORMAT,
+        "config": checkpoint.config.to_dict(),
+        "calibration": checkpoint.calibration.to_dict(),
+        "card": checkpoint.card,
+    }
+    tensors = {k: v.detach().float().cpu().contiguous() for k, v in checkpoint.tensors.items()}
+    save(tensors, path, {_KEY: json.dumps(meta)})
+
+
+def save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file at once or not at all, readable by whom the umask says."""
+    with transfer.replacing(path) as part:
+        part.touch()
+        mode = part.stat().st_mode  # safetensors makes files that only their owner can read
+        save_file(tensors, part, metadata=metadata)
+        part.chmod(mode)
+
+
+def read(path: Path) -> Checkpoint:
+    """Read a detector file; raises `CheckpointError` when it is missing, foreign or damaged."""
+    digest = sha256_of(path)
+    try:
+        with safe_open(path, framework="pt") as stored:
+            text = (stored.metadata() or {}).get(_KEY)
+            tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path.name} is damaged or not a safetensors file ({error})",
+            "a detector file is written by dgsforensics; other formats have to be converted",
+        ) from error
+    if text is None:
+        raise CheckpointError(
+            f"{path.name} is a safetensors file, but not a detector of dgsforensics"
+        )
+    try:
+        meta = json.loads(text)
+        version, config, calibration = meta["format"], meta["config"], meta["calibration"]
+        card = dict(meta.get("card", {}))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path.name}: damaged metadata ({error!r})") from error
+    if version != FORMAT:
+        raise CheckpointError(
+            f"{path.name} has layout {version}, this version reads {FORMAT}",
+            "update dgsforensics" if isinstance(version, int) and version > FORMAT else None,
+        )
+    try:
+        detector = DetectorConfig.from_dict(config)
+        if detector.backbone.sha256 is None:  # the digest of this file has to stand for all weights
+            raise CheckpointError(f"{path.name} does not say which backbone weights it needs")
+        return Checkpoint(
+            detector,
+            Calibration.from_dict(calibration),
+            tensors,
+            card,
+            digest,
+            path.parent,
+        )
+    except ConfigError as error:
+        raise CheckpointError(f"{path.name}: {error.message}", error.hint) from error
+
+
+def locate_backbone(checkpoint: Checkpoint) -> Path:
+    """The weights of a detector's tower. Those that came in a file are looked for by their digest,
+    beside the detector and in the user's folder; raises `CheckpointError` saying where."""
+    beside = [] if checkpoint.folder is None else [checkpoint.folder]
+    return locate_weights(checkpoint.config.backbone, [*beside, user_folder()])
+
+
+def build_model(checkpoint: Checkpoint, backbone_weights: Path | None = None) -> DetectorModel:
+    """The network in evaluation mode on the CPU, adapters not yet merged; strict about keys."""
+    file = backbone_weights or locate_backbone(checkpoint)
+    tower = load_backbone(checkpoint.config.backbone, file)
+    model = DetectorModel(checkpoint.config, tower)
+    expected = trained_state(model)
+    if expected.keys() != checkpoint.tensors.keys():
+        odd = sorted(expected.keys() ^ checkpoint.tensors.keys())
+        raise CheckpointError(f"the detector's tensors do not fit its configuration: {odd[:4]}")
+    for name, value in checkpoint.tensors.items():
+        if value.shape != expected[name].shape or not torch.isfinite(value).all():
+            raise CheckpointError(
+                f"the detector's tensor {name} is damaged or of the wrong shape "
+                f"{tuple(value.shape)}, expected {tuple(expected[name].shape)}"
+            )
+    model.load_state_dict(checkpoint.tensors, strict=False)
+    return model.eval()
+
+
+def trained_state(model: DetectorModel) -> dict[str, Tensor]:
+    """What a detector file stores of a model: its head and adapters."""
+    adapters = {f"tower.{name}": value for name, value in lora_state(model.tower).items()}
+    head = {name: value for name, value in model.state_dict().items() if name in _HEAD_KEYS}
+    return head | adapters
+
+
+def user_folder() -> Path:
+    """Where a person's own detectors are looked up by name."""
+    return platformdirs.user_data_path("dgsforensics") / "models"
+
+
+def available() -> dict[str, Path]:
+    """Detectors by name: the bundled ones, then those in the user's folder."""
+    found: dict[str, Path] = {}
+    for folder in (weights_folder(), user_folder()):
+        for path in sorted(folder.glob("*.safetensors")):
+            if not is_backbone(path):
+                found.setdefault(path.stem, path)
+    return found
+
+
+def is_backbone(path: Path) -> bool:
+    """Whether a file among detectors is a backbone, by its name."""
+    return path.name in BUNDLED.values() or _BACKBONE_FILE.fullmatch(path.name) is not None
+
+
+def resolve(name_or_path: str | Path | None) -> Path:
+    """The detector file meant by a name, a path, or None for the default."""
+    known = available()
+    name = DEFAULT if name_or_path is None else str(name_or_path)
+    if name in known:  # before paths: a file in the current folder must not pass for the default
+        return known[name]
+    if name_or_path is not None and Path(name_or_path).is_file():
+        return Path(name_or_path)
+    raise CheckpointError(
+        f"no detector {name!r}",
+        f"known by name: {', '.join(known) or 'none'}; or give the path of a .safetensors file",
+    )

@@ -1,0 +1,312 @@
+"""The public face: an image to a `Prediction`, paths to a stream of `Prediction | Failure`.
+
+The forward pass always runs on a full batch of one fixed shape, padded where images are missing:
+on one machine and for one batch size the same bytes then give the same logit, bit for bit, whatever
+stands beside them. Other batch sizes and other machines differ by rounding.
+"""
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import assert_never
+
+import numpy as np
+import PIL.Image
+import torch
+from numpy.typing import NDArray
+
+from dgsforensics.detector import checkpoint
+from dgsforensics.detector.calibration import Calibration, Thresholds
+from dgsforensics.detector.checkpoint import Checkpoint
+from dgsforensics.detector.config import DetectorConfig, InputConfig
+from dgsforensics.detector.devices import cudnn_without_tf32, is_out_of_memory, pick_device
+from dgsforensics.detector.model import DetectorModel
+from dgsforensics.detector.read_ahead import ahead
+from dgsforensics.errors import (
+    CaseError,
+    ImageError,
+    UnreadableError,
+    UnsupportedError,
+)
+from dgsforensics.files import content
+from dgsforensics.files.content import DEFAULT_LIMITS, Limits
+from dgsforensics.files.walk import find_files
+from dgsforensics.pictures import decoder, domain, near_duplicates, patches
+from dgsforensics.pictures.decoder import Picture
+from dgsforensics.provenance import claims
+from dgsforensics.records import Failure, FileFacts, Known, Prediction, Status, Traits
+
+logger = logging.getLogger(__name__)
+
+AUTO_BATCH = {"cpu": 4, "mps": 16, "cuda": 64}
+"""Images in a forward pass when nobody says otherwise. On a CPU larger ones are no faster."""
+NO_SCORE = "the model gave no finite score"
+MAX_PENDING = 256
+"""Rows that may wait for a batch to fill; then it is run half empty."""
+MAX_DELAY = 0.25
+"""Seconds that rows without need of the model are gathered before they are handed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """An image ready for the model."""
+
+    facts: FileFacts
+    pixels: NDArray[np.uint8]
+    """(size, size, 3) RGB."""
+    note: str | None
+    domain: str | None
+    traits: Traits | None = None
+
+
+class Detector:
+    """A loaded detector. Not for use from several threads at once."""
+
+    def __init__(self, source: Checkpoint, model: DetectorModel, device: torch.device) -> None:
+        self.checkpoint = source
+        self.device = device
+        model.merge()
+        self.model = model.to(device).eval()
+        self.thresholds: Thresholds = self.calibration.thresholds()
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path | None = None,
+        device: str = "auto",
+        backbone_weights: Path | None = None,
+    ) -> "Detector":
+        """Load a detector by name or file (None: the default one) onto a device.
+
+        `device` is auto, cpu, cuda (or cuda:1) or mps; `backbone_weights` stands in for the file
+        that the detector names. Raises `CheckpointError` and `DeviceError`.
+        """
+        chosen = pick_device(device)
+        source = checkpoint.read(checkpoint.resolve(name_or_path))
+        return cls(source, checkpoint.build_model(source, backbone_weights), chosen)
+
+    @property
+    def config(self) -> DetectorConfig:
+        """What the detector is."""
+        return self.checkpoint.config
+
+    @property
+    def calibration(self) -> Calibration:
+        """What its logits mean."""
+        return self.checkpoint.calibration
+
+    def score(
+        self, image: str | Path | PIL.Image.Image, limits: Limits = DEFAULT_LIMITS
+    ) -> Prediction:
+        """Score one file or one open image; raises `ImageError` when there are no pixels.
+
+        Of an open image nothing but the pixels is known: path and hash stay empty.
+        """
+        if isinstance(image, PIL.Image.Image):
+            prepared = self._prepare(decoder.from_pil(image))
+            path = Path()
+        else:
+            path = Path(image)
+            prepared = self._prepare(decoder.decode(content.read(path, limits), limits))
+        [logit] = self.logits(prepared.pixels[None])
+        if not math.isfinite(logit):
+            raise UnreadableError(NO_SCORE)
+        return self._judge(path, prepared, logit)
+
+    def scan(
+        self,
+        paths: str | Path | Iterable[str | Path],
+        *,
+        batch: int | None = None,
+        workers: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> Iterator[Prediction | Failure]:
+        """Score files and folders, in the order of `folders.find_files`; one bad file is one row.
+
+        Decoding runs in `workers` threads ahead of the model, which sees `batch` images at a time.
+        """
+        given = [paths] if isinstance(paths, str | Path) else paths
+        found = find_files([Path(path) for path in given])
+        for rows in self.scan_batches(found, batch=batch, workers=workers, limits=limits):
+            yield from rows
+
+    def scan_batches(
+        self,
+        found: Iterable[Path | Failure],
+        *,
+        batch: int | None = None,
+        workers: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        known: Callable[[str], Known | None] | None = None,
+        alter: Callable[[Picture], Picture] | None = None,
+    ) -> Iterator[list[Prediction | Failure]]:
+        """As `scan`, for what `folders.find_files` found, in lists to be stored at once.
+
+        `known` maps a SHA-256 to an earlier result, which is used instead of the model. `alter`
+        makes another picture of each, which is scored in its place. Both are called from the
+        decoding threads.
+        """
+        size = self.batch_size(batch)
+        threads = workers or min(4, os.cpu_count() or 1)
+
+        def prepare(item: Path | Failure) -> _Prepared | Known | Failure:
+            if isinstance(item, Failure):
+                return item
+            return self._load(item, limits, known, alter)
+
+        pending: list[tuple[Path, _Prepared | Known | Failure]] = []
+        waiting, flushed = 0, time.monotonic()
+        for item, result in ahead(
+            prepare, found, workers=threads, size=2 * size + threads, seconds=limits.max_seconds
+        ):
+            path = item.path if isinstance(item, Failure) else item
+            if result is None:
+                reason = f"took longer than {limits.max_seconds:g} s to read"
+                facts = FileFacts(size=content.size_of(path))
+                result = Failure(path, facts, Status.UNREADABLE, reason)
+            pending.append((path, result))
+            waiting += isinstance(result, _Prepared)
+            idle = waiting == 0 and time.monotonic() - flushed > MAX_DELAY
+            if waiting == size or idle or len(pending) >= max(MAX_PENDING, 4 * size):
+                rows, size = self._flush(pending, size)
+                yield rows
+                pending, waiting, flushed = [], 0, time.monotonic()
+        if pending:
+            yield self._flush(pending, size)[0]
+
+    def batch_size(self, batch: int | None) -> int:
+        """Images in a forward pass: as asked for, or (None) what suits the device."""
+        return batch or AUTO_BATCH[self.device.type]
+
+    def logits(self, pixels: NDArray[np.uint8], batch: int | None = None) -> list[float]:
+        """Logits of (N, size, size, 3) uint8 inputs, in padded batches of `batch` (None: N)."""
+        batch = batch or len(pixels)
+        result: list[float] = []
+        for start in range(0, len(pixels), batch):
+            part = torch.zeros((batch, *pixels.shape[1:]), dtype=torch.uint8)
+            rows = pixels[start : start + batch]
+            part.numpy()[: len(rows)] = rows
+            # TF32 in the first convolution would make scores depend on the graphics card.
+            with torch.inference_mode(), cudnn_without_tf32():
+                logits = self.model(part.to(self.device)).float().cpu()  # (batch,)
+            result += logits[: len(rows)].tolist()
+        return result
+
+    def _flush(
+        self, pending: list[tuple[Path, _Prepared | Known | Failure]], size: int
+    ) -> tuple[list[Prediction | Failure], int]:
+        """Score what waits; also returns the batch size that fitted into memory."""
+        fresh = [row.pixels for _, row in pending if isinstance(row, _Prepared)]
+        scores, size = self._logits_that_fit(fresh, size)
+        logits = iter(scores)
+        rows: list[Prediction | Failure] = []
+        for path, row in pending:
+            match row:
+                case Failure():
+                    rows.append(row)
+                case Known():
+                    rows.append(replace(self._judge(path, row, row.logit), cached=True))
+                case _Prepared():
+                    logit = next(logits)
+                    if math.isfinite(logit):
+                        judged = self._judge(path, row, logit)
+                        rows.append(replace(judged, traits=row.traits))
+                    else:
+                        rows.append(Failure(path, row.facts, Status.UNREADABLE, NO_SCORE))
+                case _:
+                    assert_never(row)
+        return rows, size
+
+    def _logits_that_fit(
+        self, fresh: list[NDArray[np.uint8]], size: int
+    ) -> tuple[list[float], int]:
+        """Logits, halving the batch as often as memory asks for; and the size that fitted."""
+        while fresh:
+            try:
+                return self.logits(np.stack(fresh), size), size
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error) or size == 1:
+                    raise
+                size //= 2
+                logger.warning("out of memory: going on with batches of %d", size)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        return [], size
+
+    def _load(
+        self,
+        path: Path,
+        limits: Limits,
+        known: Callable[[str], Known | None] | None,
+        alter: Callable[[Picture], Picture] | None,
+    ) -> _Prepared | Known | Failure:
+        """Read, look up, decode and select; runs in a thread. Only a `CaseError` ends the scan."""
+        facts = FileFacts()
+        try:
+            data = content.read(path, limits)
+            facts = decoder.facts_of(data)
+            if known and facts.sha256 and (earlier := known(facts.sha256)):
+                return earlier
+            picture = decoder.decode(data, limits, facts)
+            if alter:
+                return self._prepare(alter(picture))
+            return replace(self._prepare(picture), traits=_traits(data, picture))
+        except ImageError as error:
+            status = (
+                Status.UNSUPPORTED if isinstance(error, UnsupportedError) else Status.UNREADABLE
+            )
+            reason = f"{error.message}; {error.hint}" if error.hint else error.message
+        except MemoryError:
+            status, reason = Status.UNREADABLE, "not enough memory"
+        except CaseError:
+            raise
+        except Exception as error:  # a defect of ours; the other files still count
+            logger.warning("%r: %r", str(path), error, exc_info=logger.isEnabledFor(logging.DEBUG))
+            status, reason = Status.UNREADABLE, f"internal error: {error!r}"
+        if facts.size is None:
+            facts = FileFacts(size=content.size_of(path))
+        return Failure(path, facts, status, reason)
+
+    def _prepare(self, picture: Picture) -> _Prepared:
+        pixels, remark = input_pixels(self.config.input, picture)
+        found = domain.recognise(picture.pixels)
+        notes = (found and f"out of domain: {found}", picture.note, remark)
+        text = "; ".join(note for note in notes if note)
+        return _Prepared(picture.facts, pixels, text or None, found)
+
+    def _judge(self, path: Path, row: _Prepared | Known, logit: float) -> Prediction:
+        return Prediction(
+            path=path,
+            facts=row.facts,
+            logit=logit,
+            probability=self.calibration.probability(logit),
+            verdict=self.thresholds.verdict(logit, row.domain),
+            threshold=self.calibration.probability(self.thresholds.upper),
+            model=self.config.name,
+            model_sha256=self.checkpoint.sha256,
+            reason=row.note,
+            domain=row.domain,
+        )
+
+
+def _traits(data: bytes, picture: Picture) -> Traits:
+    """What a reviewer sorts images by; read while the file is at hand."""
+    fingerprint = near_duplicates.fingerprint(PIL.Image.fromarray(picture.pixels))
+    return Traits(fingerprint, tuple(claims.read(data, picture.facts.format)))
+
+
+def input_pixels(config: InputConfig, picture: Picture) -> tuple[NDArray[np.uint8], str | None]:
+    """What the tower is shown of a picture, (size, size, 3) RGB, and what limits it."""
+    if config.view == "whole":
+        size = (config.size, config.size)
+        resized = PIL.Image.fromarray(picture.pixels).resize(size, PIL.Image.Resampling.BICUBIC)
+        return np.asarray(resized), None
+    selection = patches.select(picture.pixels)
+    if selection.distinct < patches.TILES:
+        return selection.pixels, f"small picture: {selection.distinct} of 49 patches distinct"
+    overlapping = selection.stride < patches.PATCH
+    return selection.pixels, "small picture: patches overlap" if overlapping else None

@@ -1,0 +1,229 @@
+"""From the paths a user gives to the files that get a row, in an order that never changes.
+
+Arguments in the order given, folders depth first, their entries sorted by the bytes of the name.
+Every file that may be a picture comes out, and every place that could not be looked into comes
+out as a `Failure`, so that a report accounts for all it was asked about.
+
+* A file named by the user always gets a row, whatever it is.
+* A file met inside a folder gets one when its first bytes are a picture's, also of a kind that is
+  not read, or when its suffix is a picture's: then a mislabelled, empty or damaged one is reported
+  too. Text, video and the like lie beside photographs everywhere and are passed over. Where the
+  bytes cannot be had, a picture's suffix or none at all suffices.
+* A pipe, socket or device is reported and never opened.
+* Hidden files and folders count. The `._name` shadows that macOS leaves on foreign disks do not.
+* A symbolic link named by the user is followed. Inside folders links are passed over unless asked
+  for; then a link into its own parents is reported as a loop, a broken one as unreadable, and a
+  folder that was already walked under another name is not walked again.
+* The same path twice, compared as absolute, is one row, at its first place.
+
+`exclude` holds shell globs, case-sensitive. One without a slash is compared with the name of each
+file and folder; one with a slash with the whole path below the given folder, where `**` stands for
+any number of folders. An excluded folder is not entered. Files named by the user are compared by
+name too, as grep does; a folder named by the user is never excluded itself.
+"""
+
+import logging
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import BinaryIO
+
+from dgsforensics.errors import ImageError, UsageError
+from dgsforensics.files.content import kind_of, read_head, reason_of
+from dgsforensics.files.kinds import sniff
+from dgsforensics.records import Failure, FileFacts, Status
+
+_SUFFIXES = (
+    ".jpg .jpeg .jpe .jfif .jif .png .apng .webp .avif .avifs .tif .tiff .bmp .dib .gif .mpo "
+    ".heic .heif .hif .dng .cr2 .cr3 .nef .nrw .arw .sr2 .raf .orf .rw2 .pef .srw .3fr .iiq"
+)
+SUFFIXES = frozenset(_SUFFIXES.split())
+"""Lower-case suffixes that promise a picture of a kind that is read, with or without an extra."""
+
+_APPLE_DOUBLE = b"\x00\x05\x16\x07"
+_log = logging.getLogger(__name__)
+
+Identity = tuple[int, int]
+"""Device and inode: the same folder under whatever name."""
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What one call of `find_files` was asked for and has met so far."""
+
+    exclude: list[list[str]]
+    follow_symlinks: bool
+    seen: set[str] = field(default_factory=set)
+    """Absolute paths that have a row."""
+    walked: set[Identity] = field(default_factory=set)
+    """Folders; kept only when links are followed, for without them none is met twice."""
+
+
+def find_files(
+    paths: Iterable[Path], *, exclude: Sequence[str] = (), follow_symlinks: bool = False
+) -> Iterator[Path | Failure]:
+    """Files to scan below the paths, and what could not be looked into; see the module for rules.
+
+    Lazy: nothing is read before it is asked for, and `paths` may be a stream.
+    """
+    walk = _Walk([glob.strip("/").split("/") for glob in exclude if glob], follow_symlinks)
+    for path in paths:
+        for found in _from_argument(path, walk):
+            place = os.path.abspath(found.path if isinstance(found, Failure) else found)
+            if place not in walk.seen:
+                walk.seen.add(place)
+                yield found
+
+
+def read_list(stream: BinaryIO) -> Iterator[Path]:
+    """Paths from a list, separated by NUL if it holds any, else one a line; blank ones skipped.
+
+    Bytes that are not UTF-8 survive as in `os.fsdecode`.
+    """
+    data = stream.read()
+    if b"\0" in data:
+        entries = data.split(b"\0")
+    else:
+        # Windows tools start such files with a mark and end lines with two characters.
+        entries = [
+            line.removesuffix(b"\r") for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+        ]
+    for entry in entries:
+        if entry.strip():
+            yield Path(os.fsdecode(entry))
+
+
+def read_list_from(name: str) -> list[Path]:
+    """The paths in a list by its name, `-` for standard input; `UsageError` where it is not one."""
+    if name == "-":
+        if sys.stdin is None:
+            raise UsageError("there is no standard input to read paths from")
+        return list(read_list(sys.stdin.buffer))
+    try:
+        with open(name, "rb") as stream:
+            return list(read_list(stream))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--files-from: cannot read {name}: {reason_of(error)}") from error
+
+
+def _from_argument(path: Path, walk: _Walk) -> Iterator[Path | Failure]:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError) as error:
+        yield _unreadable(path, _reason(path, error))
+        return
+    if stat.S_ISDIR(status.st_mode):
+        yield from _below(path, (status.st_dev, status.st_ino), walk)
+    elif _excluded([path.name], walk):
+        _log.debug("excluded: %r", path)
+    elif stat.S_ISREG(status.st_mode):
+        yield path
+    else:
+        yield _not_a_file(path, status.st_mode)
+
+
+def _below(root: Path, identity: Identity, walk: _Walk) -> Iterator[Path | Failure]:
+    """Depth first without recursion: a tree may be deeper than Python's stack."""
+    if identity in walk.walked:
+        _log.debug("already walked: %r", root)
+        return
+    # Each level: the folder's identity, its path below the root, and its entries still to come.
+    levels: list[tuple[Identity, list[str], Iterator[Path | Failure]]] = []
+    levels.append((identity, [], _entries(root)))
+    if walk.follow_symlinks:
+        walk.walked.add(identity)
+    while levels:
+        _, below, entries = levels[-1]
+        entry = next(entries, None)
+        if entry is None:
+            levels.pop()
+            continue
+        if isinstance(entry, Failure):
+            yield entry
+            continue
+        parts = [*below, entry.name]
+        if _excluded(parts, walk):
+            _log.debug("excluded: %r", entry)
+            continue
+        try:
+            status = os.stat(entry, follow_symlinks=walk.follow_symlinks)
+        except OSError as error:
+            yield _unreadable(entry, _reason(entry, error))
+            continue
+        inner = (status.st_dev, status.st_ino)
+        if stat.S_ISLNK(status.st_mode):
+            _log.debug("symbolic link passed over: %r", entry)
+        elif stat.S_ISREG(status.st_mode):
+            yield from _if_candidate(entry)
+        elif not stat.S_ISDIR(status.st_mode):
+            yield _not_a_file(entry, status.st_mode)
+        elif walk.follow_symlinks and inner in {level[0] for level in levels}:
+            yield _unreadable(entry, "directory loop: the link leads back to a folder above it")
+        elif inner in walk.walked:
+            _log.debug("already walked: %r", entry)
+        else:
+            levels.append((inner, parts, _entries(entry)))
+            if walk.follow_symlinks:
+                walk.walked.add(inner)
+
+
+def _entries(folder: Path) -> Iterator[Path | Failure]:
+    """What a folder holds, by the bytes of the name; one failure if it cannot be listed."""
+    try:
+        names = sorted(os.listdir(folder), key=os.fsencode)
+    except OSError as error:
+        return iter([_unreadable(folder, f"folder cannot be listed: {reason_of(error)}")])
+    return (folder / name for name in names)
+
+
+def _if_candidate(path: Path) -> Iterator[Path | Failure]:
+    """A regular file met in a folder: itself, why it cannot be told, or nothing."""
+    promising = path.suffix.lower() in SUFFIXES
+    if promising and not path.name.startswith("._"):
+        yield path
+        return
+    try:
+        head = read_head(path)
+    except ImageError as error:
+        if promising or not path.suffix:
+            yield _unreadable(path, error.message)
+        else:
+            _log.debug("passed over: %r: %s", path, error.message)
+        return
+    if sniff(head) or (promising and not head.startswith(_APPLE_DOUBLE)):
+        yield path
+    else:
+        _log.debug("no picture: %r", path)
+
+
+def _excluded(parts: list[str], walk: _Walk) -> bool:
+    return any(
+        fnmatchcase(parts[-1], glob[0]) if len(glob) == 1 else _matches(parts, glob)
+        for glob in walk.exclude
+    )
+
+
+def _matches(parts: list[str], glob: list[str]) -> bool:
+    """Whether the parts of a path match a glob part by part, `**` taking any number of them."""
+    if not glob:
+        return not parts
+    if glob[0] == "**":
+        return _matches(parts, glob[1:]) or (bool(parts) and _matches(parts[1:], glob))
+    return bool(parts) and fnmatchcase(parts[0], glob[0]) and _matches(parts[1:], glob[1:])
+
+
+def _reason(path: Path, error: OSError | ValueError) -> str:
+    is_dangling = isinstance(error, FileNotFoundError) and os.path.islink(path)
+    return "broken symbolic link" if is_dangling else reason_of(error)
+
+
+def _unreadable(path: Path, reason: str) -> Failure:
+    return Failure(path, FileFacts(), Status.UNREADABLE, reason)
+
+
+def _not_a_file(path: Path, mode: int) -> Failure:
+    return Failure(path, FileFacts(), Status.UNSUPPORTED, f"not a regular file ({kind_of(mode)})")

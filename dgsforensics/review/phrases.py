@@ -1,0 +1,107 @@
+"""How verdicts, labels, sizes and claims are worded on the screen, with and without colour."""
+
+from rich.cells import cell_len
+
+from dgsforensics.records import Judgement, Mark, Status, Verdict
+from dgsforensics.review.session import Item, Review
+from dgsforensics.scan.output import printable
+
+VERDICTS: dict[Verdict | Status, tuple[str, str]] = {
+    Verdict.FLAGGED: ("flagged", "flagged"),
+    Verdict.INCONCLUSIVE: ("unclear", "inconclusive"),
+    Verdict.NOT_FLAGGED: ("not", "not flagged"),
+    Status.UNREADABLE: ("error", "unreadable"),
+    Status.UNSUPPORTED: ("n/a", "unsupported"),
+}
+"""Short and in full."""
+JUDGEMENTS = {
+    Judgement.AI: "AI",
+    Judgement.REAL: "real",
+    Judgement.UNSURE: "unsure",
+    Judgement.UNFIT: "unfit",
+}
+MARKS = {
+    Mark.C2PA: "C",
+    Mark.SOURCE_TYPE: "T",
+    Mark.GENERATOR: "G",
+    Mark.CAMERA: "k",
+    Mark.SOFTWARE: "s",
+}
+"""One letter each for a column; capitals bear on how the image was made."""
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def bar(share: float, width: int) -> str:
+    """A share in [0, 1] as a bar of so many cells."""
+    full, eighths = divmod(round(share * width * 8), 8)
+    return ("█" * full + (_EIGHTHS[eighths] if eighths else "")).ljust(width)
+
+
+def percent(share: float) -> str:
+    """A probability for people, six characters; never 100 or 0 unless it is."""
+    text = f"{share:.1%}"
+    if text == "100.0%" and share < 1:
+        text = ">99.9%"
+    elif text == "0.0%" and share > 0:
+        text = "<0.1%"
+    return text.rjust(6)
+
+
+def label(review: Review, item: Item) -> str:
+    """The reviewer's label, whether others agree (= or ≠), and whether there is a note (+)."""
+    mine = review.judgement(item)
+    others = {d.judgement for d in review.decisions(item) if d.reviewer != review.reviewer}
+    others.discard(None)
+    text = JUDGEMENTS[mine] if mine else ""
+    if others:
+        text += "?" if mine is None else "=" if others == {mine} else "≠"
+    return text + ("+" if review.note_of(item) else "")
+
+
+def size(item: Item) -> str:
+    """Width and height in pixels."""
+    facts = item.row.facts
+    return f"{facts.width}x{facts.height}" if facts.width else ""
+
+
+def amount(count: int | None) -> str:
+    """Bytes, for people."""
+    if count is None:
+        return "unknown size"
+    value, unit = float(count), "bytes"
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if value < 999.5 or unit == "GB":  # from there on it would be rounded to 1000
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "bytes" or value >= 99.95 else f"{value:.1f} {unit}"
+
+
+def shortened(text: str, width: int) -> str:
+    """Text in at most so many cells, its middle left out: the ends of a name tell most."""
+    if cell_len(text) <= width:
+        return text
+    if width < 3:
+        return _start(text, width)
+    head = _start(text, (width - 1) // 2)
+    return f"{head}…{_start(text[::-1], width - 1 - cell_len(head))[::-1]}"
+
+
+def _start(text: str, width: int) -> str:
+    """As many characters from the start as fit."""
+    used = 0
+    for place, character in enumerate(text):
+        used += cell_len(character)
+        if used > width:
+            return text[:place]
+    return text
+
+
+def name(item: Item) -> str:
+    """The file's name, fit for a terminal."""
+    return printable(item.path.name)
+
+
+def place(item: Item, root: str) -> str:
+    """The path below a folder, whole where it is not below it, fit for a terminal."""
+    path = item.path
+    return printable(path.relative_to(root) if path.is_relative_to(root) else path)

@@ -1,0 +1,26 @@
+"""What a scan is asked to do; apart from `job`, for one must be able to ask without torch."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dgsforensics.files.content import DEFAULT_LIMITS, Limits
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asked for; the fields are its options."""
+
+    paths: list[Path]
+    files_from: str | None = None
+    model: str | None = None
+    backbone_weights: Path | None = None
+    device: str = "auto"
+    batch: int | None = None
+    workers: int | None = None
+    threshold: float | None = None
+    fpr: float | None = None
+    case: Path | None = None
+    use_cache: bool = True
+    exclude: list[str] = field(default_factory=list)
+    follow_symlinks: bool = False
+    limits: Limits = DEFAULT_LIMITS

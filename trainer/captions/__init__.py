@@ -1,0 +1,1 @@
+"""What the training images show, in words: given, read off folders, or written by a model."""
