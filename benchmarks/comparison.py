@@ -36,14 +36,14 @@ from peer import NAME, Answer, Score, made_environment, running
 from PIL import Image
 
 from dgsforensics import Detector
-from dgsforensics.datasets.labelled import Listed, as_sample, read
+from dgsforensics.datasets.labelled import ListedImage, as_sample, read
 from dgsforensics.errors import ImageError
 from dgsforensics.evaluation import scorecard, slices, tiers
 from dgsforensics.evaluation.bootstrap import Estimate
 from dgsforensics.evaluation.metrics import Bools, Floats
-from dgsforensics.evaluation.output import NOTHING, Difference, Row
-from dgsforensics.evaluation.scorecard import Contender
-from dgsforensics.evaluation.slices import Entry
+from dgsforensics.evaluation.output import NOTHING, Difference, FigureRow
+from dgsforensics.evaluation.scorecard import JudgedDetector
+from dgsforensics.evaluation.slices import SliceImage
 from dgsforensics.pictures import decoder
 from dgsforensics.records import Failure, FileFacts, Prediction
 from dgsforensics.trainer import splits
@@ -66,7 +66,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def held_out(options: argparse.Namespace) -> list[Listed]:
+def held_out(options: argparse.Namespace) -> list[ListedImage]:
     """The images to look at, in an order that is the same on every machine."""
     listed = {
         row.path: row
@@ -88,7 +88,9 @@ def main() -> None:
     parser.add_argument("--peer-python", type=Path, help=f"Python that has {NAME}; else made")
     options = parser.parse_args()
     listed = held_out(options)
-    entries = [Entry(row, FileFacts(row.sha256), row.group or str(row.sha256)) for row in listed]
+    entries = [
+        SliceImage(row, FileFacts(row.sha256), row.group or str(row.sha256)) for row in listed
+    ]
     Image.MAX_IMAGE_PIXELS = None  # `images` has limits of its own
     document: dict[str, object] = {"sources": options.sources, "limit": options.limit}
     rows, differences, seconds, failures = [], [], [], []
@@ -113,9 +115,9 @@ def main() -> None:
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def ours(models: Sequence[str | None]) -> list[tuple[Contender, Score]]:
+def ours(models: Sequence[str | None]) -> list[tuple[JudgedDetector, Score]]:
     """The detectors of this program, by names of their own."""
-    found: dict[str, tuple[Contender, Score]] = {}
+    found: dict[str, tuple[JudgedDetector, Score]] = {}
     seen: set[str] = set()
     for model in models:
         detector = Detector.load(model, "cpu")
@@ -125,7 +127,7 @@ def ours(models: Sequence[str | None]) -> list[tuple[Contender, Score]]:
         seen.add(sha256)
         if name in found:
             name += f" ({sha256[:12]})"
-        made = Contender(name, detector.calibration, {None: detector.thresholds})
+        made = JudgedDetector(name, detector.calibration, {None: detector.thresholds})
         found[name] = made, scorer(detector)
     return list(found.values())
 
@@ -143,7 +145,10 @@ def scorer(detector: Detector) -> Score:
 
 
 def scored(
-    detectors: Sequence[tuple[Contender, Score]], tier: str, listed: Sequence[Listed], folder: Path
+    detectors: Sequence[tuple[JudgedDetector, Score]],
+    tier: str,
+    listed: Sequence[ListedImage],
+    folder: Path,
 ) -> tuple[dict[str, Scores], dict[str, float], list[dict[str, str]]]:
     """Scores of each detector and its seconds an image; failures."""
     size = len(listed)
@@ -177,7 +182,7 @@ def scored(
     return scores, relative(times), failures
 
 
-def as_seen(tier: str, row: Listed, target: Path) -> Path:
+def as_seen(tier: str, row: ListedImage, target: Path) -> Path:
     """The file of a picture in a tier, a new one at `target` where the tier alters it."""
     data = row.path.read_bytes()
     if hashlib.sha256(data).hexdigest() != row.sha256:
@@ -188,7 +193,7 @@ def as_seen(tier: str, row: Listed, target: Path) -> Path:
     return target
 
 
-def failure(name: str, tier: str, row: Listed, reason: str) -> dict[str, str]:
+def failure(name: str, tier: str, row: ListedImage, reason: str) -> dict[str, str]:
     return {"detector": name, "tier": tier, "path": str(row.path), "reason": reason}
 
 
@@ -201,11 +206,11 @@ def relative(times: dict[str, list[float]]) -> dict[str, float]:
 
 
 def figures(
-    detectors: Sequence[tuple[Contender, Score]],
+    detectors: Sequence[tuple[JudgedDetector, Score]],
     tier: str,
-    entries: Sequence[Entry],
+    entries: Sequence[SliceImage],
     scores: dict[str, Scores],
-) -> tuple[list[Row], list[Difference]]:
+) -> tuple[list[FigureRow], list[Difference]]:
     """All images, then each paired source."""
     rows, differences = [], []
     first = detectors[0][0]
@@ -222,7 +227,7 @@ def figures(
 
 def show(
     tier: str,
-    rows: Sequence[Row],
+    rows: Sequence[FigureRow],
     differences: Sequence[Difference],
     times: dict[str, float],
     failures: Sequence[dict[str, str]],

@@ -19,8 +19,8 @@ from dgsforensics import Detector
 from dgsforensics.detector.binomial import interval
 from dgsforensics.evaluation import tiers
 from dgsforensics.evaluation.metrics import evaluate
-from dgsforensics.evaluation.output import Evaluation, Row
-from dgsforensics.evaluation.run import Request, run
+from dgsforensics.evaluation.output import Evaluation, FigureRow
+from dgsforensics.evaluation.run import EvaluationRequest, run
 from dgsforensics.evaluation.slices import By
 from dgsforensics.trainer import card, splits
 
@@ -150,7 +150,7 @@ def _evaluation(
 
     def evaluation(by: By) -> Evaluation:
         return run(
-            Request(
+            EvaluationRequest(
                 data=manifest,
                 models=[str(detector)],
                 tiers=tiers.NAMES,
@@ -168,7 +168,7 @@ def _evaluation(
     return evaluation
 
 
-def _line(name: str, row: Row) -> dict[str, object]:
+def _line(name: str, row: FigureRow) -> dict[str, object]:
     auroc = row.figures["auroc"]
     between = None if auroc is None else f"{auroc.low:.3f} to {auroc.high:.3f}"
     line: dict[str, object] = {"": name, "real": row.real, "generated": row.generated}
@@ -180,7 +180,7 @@ def _line(name: str, row: Row) -> dict[str, object]:
     return line
 
 
-def _shares(row: Row) -> dict[str, object]:
+def _shares(row: FigureRow) -> dict[str, object]:
     """What is flagged of the photographs of a source, with an exact binomial interval."""
     kept = row.figures["r_acc"]
     assert kept is not None

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from dgsforensics.detector.calibration import Calibration, Thresholds
-from dgsforensics.evaluation.scorecard import Contender
+from dgsforensics.evaluation.scorecard import JudgedDetector
 
 NAME, VERSION = "sahu65", "1.1.0"
 PROGRAM = """
@@ -73,7 +73,9 @@ def made_environment(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def running(python: Path, folder: Path) -> Iterator[tuple[tuple[Contender, Score], dict[str, str]]]:
+def running(
+    python: Path, folder: Path
+) -> Iterator[tuple[tuple[JudgedDetector, Score], dict[str, str]]]:
     """The peer in a process of its own, once it is loaded, and the versions it runs with.
 
     It starts in `folder`, and sees little of our environment: its settings may come from both.
@@ -111,5 +113,5 @@ def running(python: Path, folder: Path) -> Iterator[tuple[tuple[Contender, Score
             return max(logit, upper) if found["flagged"] else min(logit, below), False
 
         cuts: dict[float | None, Thresholds] = {None: Thresholds(lower, upper, "its own")}
-        made = Contender(f"{NAME} {VERSION}", plain, cuts)
+        made = JudgedDetector(f"{NAME} {VERSION}", plain, cuts)
         yield (made, lambda paths: [ask(path) for path in paths]), hello["versions"]

@@ -24,7 +24,7 @@ from comparison import arguments, held_out
 from PIL import Image
 
 from dgsforensics import Detector
-from dgsforensics.datasets.labelled import Listed
+from dgsforensics.datasets.labelled import ListedImage
 from dgsforensics.detector.binomial import interval
 from dgsforensics.pictures.decoder import Picture
 from dgsforensics.records import Label, Prediction, Verdict
@@ -83,7 +83,9 @@ def main() -> None:
             show(label, [listed[i] for i in chosen], logits[:, chosen], verdicts[:, chosen])
 
 
-def show(label: Label, listed: Sequence[Listed], logits: np.ndarray, verdicts: np.ndarray) -> None:
+def show(
+    label: Label, listed: Sequence[ListedImage], logits: np.ndarray, verdicts: np.ndarray
+) -> None:
     """Figures of one class from logits and verdicts (V, N), those of the picture as it is first."""
     gaps = np.abs(logits[1:] - logits[0])  # (V - 1, N)
     kept = (verdicts[1:] == verdicts[0]) | (verdicts[1:] == Verdict.INCONCLUSIVE)

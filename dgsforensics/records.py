@@ -132,7 +132,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class EarlierScore:
     """A score that an earlier scan left for the same bytes, model and preprocessing."""
 
     facts: FileFacts
@@ -155,7 +155,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ScoreSeen:
     """The score that a reviewer saw when deciding."""
 
     model: str
@@ -186,7 +186,7 @@ class Decision:
     judgement: Judgement | None
     """None: no label, or no longer."""
     note: str
-    shown: Shown | None
+    shown: ScoreSeen | None
     """None for an image without a score."""
     hash: str
     """Digest over this entry and the hash of the one before."""
@@ -248,7 +248,7 @@ class ScanInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredTraits:
     """A `Traits` whose evidence is read when asked for: most of 50,000 rows are never looked at."""
 
     fingerprint: int
@@ -265,7 +265,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CaseRow:
     """One file of a scan as stored."""
 
     path: Path
@@ -279,7 +279,7 @@ class Row:
     scan_id: int
     position: int
     """In its scan, from 0."""
-    traits: Stored | None
+    traits: StoredTraits | None
     """None where nobody looked."""
     domain: str | None = None
     """As `Prediction.domain`."""

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from dgsforensics.detector.calibration import Thresholds
 from dgsforensics.evaluation import bootstrap
 from dgsforensics.evaluation.bootstrap import RESAMPLES, auroc_difference, estimates, resamples
-from dgsforensics.evaluation.metrics import Scored, figures
+from dgsforensics.evaluation.metrics import ScoreSet, figures
 
 
 def all_weights(labels: np.ndarray, groups: list) -> np.ndarray:
@@ -63,7 +63,7 @@ def test_ece_has_no_interval_and_other_figures_have() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, 400)
     right = 1 / (1 + np.exp(-logits))
-    scored = Scored(logits, right, (rng.uniform(size=400) < right).astype(int))
+    scored = ScoreSet(logits, right, (rng.uniform(size=400) < right).astype(int))
     found = estimates(
         lambda weights: figures(scored, {"": Thresholds(-1, 1, "")}, (0.05,), weights),
         scored.labels,

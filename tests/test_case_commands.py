@@ -271,13 +271,15 @@ def test_one_apply_at_a_time(dgsf, case, files, tmp_path):
     before = tree(tmp_path)
     with Case.open(case) as opened, ledger.alone(opened):
         # As a run that was stopped leaves it: that is no leftover.
-        row = ledger.operations(opened, ledger.State.DONE)[-1]
-        ledger.mark(opened, row, ledger.State.PLANNED)
+        row = ledger.operations(opened, ledger.OperationState.DONE)[-1]
+        ledger.mark(opened, row, ledger.OperationState.PLANNED)
         for what in (["--move", "away"], ["--undo"]):
             code, out, err = dgsf("apply", case, *what)
             assert (code, out) == (2, "") and "another dgsf apply is at work" in err
             assert "fg" in err
-        assert [one.id for one in ledger.operations(opened, ledger.State.PLANNED)] == [row.id]
+        assert [one.id for one in ledger.operations(opened, ledger.OperationState.PLANNED)] == [
+            row.id
+        ]
         assert dgsf("apply", case, "--move", "away", "--dry-run")[0] == 0
         assert tree(tmp_path) == before
     assert dgsf("apply", case, "--undo")[0] == 0

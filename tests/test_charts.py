@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dgsforensics.evaluation import charts
 from dgsforensics.evaluation.bootstrap import Estimate
-from dgsforensics.evaluation.charts import Bar, Line
+from dgsforensics.evaluation.charts import ChartBar, ChartLine
 
 shares = st.floats(0, 1)
 points = st.lists(st.tuples(shares, shares), min_size=1, max_size=20)
@@ -14,7 +14,7 @@ points = st.lists(st.tuples(shares, shares), min_size=1, max_size=20)
 
 @given(st.lists(st.tuples(st.text(), points), max_size=6), st.text())
 def test_lines_stay_inside_and_names_are_text(series, title: str) -> None:
-    lines = [Line(name, at, [name] * len(at)) for name, at in series]
+    lines = [ChartLine(name, at, [name] * len(at)) for name, at in series]
     drawing = ET.fromstring(charts.square("i", title, title, "y", lines))
     width, height = float(drawing.get("width")), float(drawing.get("height"))
     paths = [e.get("d") for e in drawing.iter("path") if e.get("class") == "line"]
@@ -29,7 +29,7 @@ def test_lines_stay_inside_and_names_are_text(series, title: str) -> None:
 
 
 def test_up_is_up() -> None:
-    drawing = charts.square("i", "t", "x", "y", [Line("a", [(0, 0), (1, 1)])])
+    drawing = charts.square("i", "t", "x", "y", [ChartLine("a", [(0, 0), (1, 1)])])
     (x0, y0), (x1, y1) = [
         tuple(map(float, p.split()))
         for p in re.search(r'"line" d="M([^"]*)"', drawing)[1].split("L")
@@ -44,9 +44,9 @@ def test_bars_are_as_long_as_their_values() -> None:
         "t",
         "AUROC",
         [
-            Bar("g", 0, "a", Estimate(0.5, 0.4, 0.6)),
-            Bar("g", 1, "b", Estimate(1, 0.9, 1)),
-            Bar("x" * 50, 0, "a", None),
+            ChartBar("g", 0, "a", Estimate(0.5, 0.4, 0.6)),
+            ChartBar("g", 1, "b", Estimate(1, 0.9, 1)),
+            ChartBar("x" * 50, 0, "a", None),
         ],
     )
     root = ET.fromstring(drawn)

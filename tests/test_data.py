@@ -12,27 +12,27 @@ from PIL import Image
 
 from conftest import encode, photo
 from dgsforensics.datasets import labelled
-from dgsforensics.datasets.labelled import Listed, Sample
+from dgsforensics.datasets.labelled import ListedImage, Sample
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Label
 from dgsforensics.trainer import contents
 from dgsforensics.trainer.data import Dataset, prepare, read_split, still_there, write_split
 
-Add = Callable[..., Listed]
+Add = Callable[..., ListedImage]
 
 
 @pytest.fixture
 def add(tmp_path: Path) -> Add:
     """Writes a picture, or the bytes given, and lists it: generated if its name begins with f."""
 
-    def one(name: str, content: bytes | int | None = None, **changes) -> Listed:
+    def one(name: str, content: bytes | int | None = None, **changes) -> ListedImage:
         path = tmp_path / name
         if content is None or isinstance(content, int):
             seed = zlib.crc32(name.encode()) if content is None else content
             content = encode(photo(64, 48, seed), "PNG")
         path.write_bytes(content)
         generated = name.startswith("f")
-        listed = Listed(
+        listed = ListedImage(
             path=path,
             label=Label.GENERATED if generated else Label.REAL,
             generator="sd" if generated else None,
@@ -49,12 +49,12 @@ def add(tmp_path: Path) -> Add:
     return one
 
 
-def run(listed: list[Listed], **options) -> Dataset:
+def run(listed: list[ListedImage], **options) -> Dataset:
     defaults = {"share": 0.3, "by": "group", "seed": 0, "skip_unreadable": False}
     return prepare(listed, **(defaults | options))
 
 
-def some(add: Add, count: int = 6) -> list[Listed]:
+def some(add: Add, count: int = 6) -> list[ListedImage]:
     return [add(f"{kind}{i}.png") for kind in "rf" for i in range(count)]
 
 
@@ -253,7 +253,7 @@ def test_a_given_group_is_kept_and_widened(add: Add) -> None:
 # Splits that the data give
 
 
-def given(add: Add) -> list[Listed]:
+def given(add: Add) -> list[ListedImage]:
     return [
         add(f"{kind}-{part}{i}.png", split=part)
         for kind in "rf"

@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 
 from dgsforensics.case import schema
-from dgsforensics.case.decisions import ORIGIN, Entry, Log, standing
+from dgsforensics.case.decisions import ORIGIN, Log, LogEntry, standing
 from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError
-from dgsforensics.records import Action, Judgement, Shown, Verdict
+from dgsforensics.records import Action, Judgement, ScoreSeen, Verdict
 
-SHOWN = Shown("dgs", "d" * 64, 1.25, 0.1 + 0.2, 0.9, Verdict.FLAGGED)
+SHOWN = ScoreSeen("dgs", "d" * 64, 1.25, 0.1 + 0.2, 0.9, Verdict.FLAGGED)
 
 
-def entry(name: str, judgement: Judgement | None = Judgement.AI, note: str = "") -> Entry:
-    return Entry(Path("/photos") / name, name * 64, judgement, note, SHOWN)
+def entry(name: str, judgement: Judgement | None = Judgement.AI, note: str = "") -> LogEntry:
+    return LogEntry(Path("/photos") / name, name * 64, judgement, note, SHOWN)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def case(case_path: Path) -> Iterator[Case]:
 
 
 def test_what_was_written_is_read_back(case: Case, case_path: Path) -> None:
-    odd = Entry(Path(os.fsdecode(b"/p/\xff\n.jpg")), "b" * 64, None, "why? \u2014 \udcff", None)
+    odd = LogEntry(Path(os.fsdecode(b"/p/\xff\n.jpg")), "b" * 64, None, "why? \u2014 \udcff", None)
     first = Log(case).append("ann", Action.LABEL, [entry("a"), odd])
     assert [d.id for d in first] == [1, 2]
     assert {d.step for d in first} == {1}

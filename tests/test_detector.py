@@ -21,7 +21,7 @@ from dgsforensics.files import content
 from dgsforensics.files.content import Limits
 from dgsforensics.files.walk import find_files
 from dgsforensics.pictures import patches
-from dgsforensics.records import Failure, FileFacts, Known, Prediction, Status
+from dgsforensics.records import EarlierScore, Failure, FileFacts, Prediction, Status
 from rendered import gallery
 
 
@@ -93,7 +93,7 @@ def test_known_content_is_not_run_through_the_model(detector, folder, monkeypatc
 
     def known(sha256):
         row = first[sha256]
-        return Known(row.facts, row.logit, row.reason)
+        return EarlierScore(row.facts, row.logit, row.reason)
 
     def never(*_):
         raise AssertionError("the model ran")
@@ -228,7 +228,7 @@ def test_a_known_score_keeps_its_domain(detector, folder, monkeypatch):
 
     def known(sha256):
         row = first[sha256]
-        return Known(row.facts, row.logit, row.reason, row.domain)
+        return EarlierScore(row.facts, row.logit, row.reason, row.domain)
 
     rows = [r for rows in detector.scan_batches(find_files([folder]), known=known) for r in rows]
     page = rows.pop()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dgsforensics.case.decisions import Entry, Log
+from dgsforensics.case.decisions import Log, LogEntry
 from dgsforensics.case.store import Case
 from dgsforensics.records import Action, Evidence, FileFacts, Judgement, Mark, Status
 from dgsforensics.review.dossier import Line, describe
@@ -200,7 +200,7 @@ def test_nothing_reaches_the_terminal_that_it_would_act_on(case: Case) -> None:
         review = Review(case, name)
         review.label(review.items, Judgement.AI)
         # `Review.note` blanks what it is given; the log may hold anything.
-        said_so = Entry(hostile, facts.sha256, Judgement.AI, f"note{ESCAPE}", None)
+        said_so = LogEntry(hostile, facts.sha256, Judgement.AI, f"note{ESCAPE}", None)
         Log(case).append(review.reviewer, Action.NOTE, [said_so])
         review.follow()
     for item in review.items:

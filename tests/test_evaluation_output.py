@@ -10,12 +10,12 @@ from dgsforensics.evaluation import output
 from dgsforensics.evaluation.bootstrap import Estimate
 from dgsforensics.evaluation.output import (
     Curves,
-    Cut,
+    DetectorThreshold,
     Difference,
     Evaluation,
-    Row,
+    FigureRow,
     Subject,
-    Unread,
+    UnreadFile,
 )
 
 HALF = Estimate(0.5, 0.25, 0.751)
@@ -33,7 +33,7 @@ def evaluation(detectors: int = 2, name: str = "sdxl", unread: int = 1) -> Evalu
     full |= {"inconclusive": HALF} | {f"{verdict}_at_0.001": HALF for verdict in verdicts}
     lacking = full | {"auroc": None, "tpr_at_0.001": None}
     rows = [
-        Row(detector, tier, part, real_of, real, 7, dict(figures))
+        FigureRow(detector, tier, part, real_of, real, 7, dict(figures))
         for detector in names
         for tier in ("clean", "hard")
         for part, real_of, real, figures in (
@@ -54,14 +54,17 @@ def evaluation(detectors: int = 2, name: str = "sdxl", unread: int = 1) -> Evalu
         used=12,
         copies=1,
         notes=("3 images left out: for training.",),
-        unread=tuple(Unread(f"{name}/{i}.jpg", f"empty file {name}") for i in range(unread)),
+        unread=tuple(UnreadFile(f"{name}/{i}.jpg", f"empty file {name}") for i in range(unread)),
         detectors=tuple(
             Subject(
                 detector,
                 f"{i}" * 64,
                 "v1-whole",
                 f"photographs of {name}",
-                (Cut(None, 0.9, 0.5, f"default {name}"), Cut(0.001, 0.99, 0.5, "chosen")),
+                (
+                    DetectorThreshold(None, 0.9, 0.5, f"default {name}"),
+                    DetectorThreshold(0.001, 0.99, 0.5, "chosen"),
+                ),
             )
             for i, detector in enumerate(names)
         ),

@@ -20,8 +20,8 @@ from dgsforensics.records import Label
 from dgsforensics.trainer import card, export, plan
 from dgsforensics.trainer.config import TrainConfig
 from dgsforensics.trainer.data import Dataset
-from dgsforensics.trainer.gate import Comparison, Contender, compare
-from dgsforensics.trainer.plan import Plan
+from dgsforensics.trainer.gate import Comparison, GateCandidate, compare
+from dgsforensics.trainer.plan import TrainPlan
 from dgsforensics.trainer.validation import labels_of
 
 SPLIT = "Held out: 30 of 150 real images, source web."
@@ -48,8 +48,8 @@ def compared(data: Dataset, gain: float = 1.0, threshold: float | None = 2.0) ->
     noise = np.random.default_rng(0).normal(size=len(data.validation))
     fake = labels_of(data.validation)
     return compare(
-        Contender("the base detector tiny", noise + 2 * fake, threshold),
-        Contender("the new detector mine", noise + (2 + gain) * fake, None),
+        GateCandidate("the base detector tiny", noise + 2 * fake, threshold),
+        GateCandidate("the new detector mine", noise + (2 + gain) * fake, None),
         data.validation,
         0.02,
     )
@@ -82,7 +82,7 @@ def made(tiny_detector, tiny_backbone, tmp_path):
     return write
 
 
-def trained(planned: Plan) -> dict[str, torch.Tensor]:
+def trained(planned: TrainPlan) -> dict[str, torch.Tensor]:
     """What a run might have learnt."""
     torch.manual_seed(3)
     model = DetectorModel(

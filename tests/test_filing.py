@@ -12,12 +12,12 @@ import pytest
 import made_case
 from dgsforensics import transfer
 from dgsforensics.case import ledger
-from dgsforensics.case.ledger import Kind, State
+from dgsforensics.case.ledger import OperationKind, OperationState
 from dgsforensics.case.store import Case
 from dgsforensics.errors import UnreadableError, UsageError
-from dgsforensics.records import Action, Decision, Judgement, Shown, Verdict
+from dgsforensics.records import Action, Decision, Judgement, ScoreSeen, Verdict
 from dgsforensics.review import filing, labels, sidecar
-from dgsforensics.review.filing import Outcome
+from dgsforensics.review.filing import FilingResult
 from dgsforensics.review.session import Review
 
 AI = (Judgement.AI,)
@@ -45,8 +45,12 @@ def say(case: Case, path: Path, judgement: Judgement | None, reviewer: str = "An
 
 
 def run(
-    case: Case, kind: Kind, folder: Path, wanted: tuple[Judgement, ...] = AI, dry: bool = False
-) -> list[Outcome]:
+    case: Case,
+    kind: OperationKind,
+    folder: Path,
+    wanted: tuple[Judgement, ...] = AI,
+    dry: bool = False,
+) -> list[FilingResult]:
     plan = filing.plan(case, kind, folder, labels.labelled(case), wanted)
     return list(filing.carry_out(case, plan, dry=dry))
 
@@ -61,7 +65,7 @@ def tree(root: Path) -> dict[str, bytes]:
     }
 
 
-def refusals(outcomes: list[Outcome]) -> list[str | None]:
+def refusals(outcomes: list[FilingResult]) -> list[str | None]:
     return [outcome.refused for outcome in outcomes]
 
 
@@ -101,7 +105,7 @@ def test_moving_keeps_the_folders_and_the_case_follows(
     before = tree(tmp_path)
     os.chmod(files["a.png"], 0o640)
     os.utime(files["a.png"], ns=(10**18, 10**18 + 7))
-    outcomes = run(case, Kind.MOVE, tmp_path / "out")
+    outcomes = run(case, OperationKind.MOVE, tmp_path / "out")
     assert refusals(outcomes) == [None, None]
     assert tree(tmp_path) == {
         "out/ai/a.png": before["photos/a.png"],
@@ -114,7 +118,7 @@ def test_moving_keeps_the_folders_and_the_case_follows(
     assert (status.st_mode & 0o777, status.st_mtime_ns) == (0o640, 10**18 + 7)
     assert {row.path for row in case.current()} >= {tmp_path / "out/ai/a.png"}
     assert all(path.exists() for image in labels.labelled(case) for path in image.paths)
-    again = run(case, Kind.MOVE, tmp_path / "out")
+    again = run(case, OperationKind.MOVE, tmp_path / "out")
     assert all(outcome.already for outcome in again)
     assert refusals(list(filing.undo(case, dry=False))) == [None, None]
     assert tree(tmp_path) == before
@@ -125,15 +129,18 @@ def test_copies_and_sidecars_are_deleted_again(
     case: Case, files: dict[str, Path], tmp_path: Path, anyhow: None
 ) -> None:
     before = tree(tmp_path)
-    assert refusals(run(case, Kind.COPY, tmp_path / "copies", (*AI, Judgement.REAL))) == [None] * 3
+    assert (
+        refusals(run(case, OperationKind.COPY, tmp_path / "copies", (*AI, Judgement.REAL)))
+        == [None] * 3
+    )
     copied = tree(tmp_path)
     assert copied["copies/real/sub/b.png"] == before["photos/sub/b.png"]
-    assert refusals(run(case, Kind.TAG, files["a.png"].parent)) == [None] * 2
+    assert refusals(run(case, OperationKind.TAG, files["a.png"].parent)) == [None] * 2
     assert set(tree(tmp_path)) - set(copied) == {
         "photos/a.png.xmp",
         "photos/sub/deep/d.png.xmp",
     }
-    assert all(outcome.already for outcome in run(case, Kind.TAG, files["a.png"].parent))
+    assert all(outcome.already for outcome in run(case, OperationKind.TAG, files["a.png"].parent))
     assert len(filing.runs(case)) == 2
     assert refusals(list(filing.undo(case, dry=False))) == [None] * 2
     assert tree(tmp_path) == copied
@@ -149,7 +156,11 @@ def test_nothing_is_overwritten(
         (tmp_path / place).parent.mkdir(parents=True)
         (tmp_path / place).write_bytes(b"mine")
     before = tree(tmp_path)
-    for kind, folder in ((Kind.MOVE, "out"), (Kind.COPY, "out"), (Kind.TAG, "tags")):
+    for kind, folder in (
+        (OperationKind.MOVE, "out"),
+        (OperationKind.COPY, "out"),
+        (OperationKind.TAG, "tags"),
+    ):
         first, second = run(case, kind, tmp_path / folder)
         assert first.refused and "is something else" in first.refused
         assert second.refused is None
@@ -180,7 +191,7 @@ def test_an_identical_file_counts_as_done_and_stays_out_of_undo(
     there.parent.mkdir(parents=True)
     there.write_bytes(files["a.png"].read_bytes())
     before = tree(tmp_path)
-    first, second = run(case, Kind.MOVE, tmp_path / "out")
+    first, second = run(case, OperationKind.MOVE, tmp_path / "out")
     assert first.already and first.refused is None and not second.already
     assert files["a.png"].exists()
     list(filing.undo(case, dry=False))
@@ -193,7 +204,7 @@ def test_a_changed_or_missing_file_is_refused(
     files["a.png"].write_bytes(b"edited")
     files["sub/deep/d.png"].unlink()
     for dry in (True, False):
-        for kind in (Kind.MOVE, Kind.COPY, Kind.TAG):
+        for kind in (OperationKind.MOVE, OperationKind.COPY, OperationKind.TAG):
             first, second = run(case, kind, tmp_path / "out", dry=dry)
             assert first.refused == "it is not what was labelled: it was changed since"
             assert second.refused == "no such file or folder"
@@ -209,7 +220,7 @@ def test_links_are_not_followed(case: Case, files: dict[str, Path], tmp_path: Pa
     files["a.png"].symlink_to(away / "a.png")
     (tmp_path / "photos/sub/deep").rename(away / "deep")
     (tmp_path / "photos/sub/deep").symlink_to(away / "deep")
-    for kind in (Kind.MOVE, Kind.COPY, Kind.TAG):
+    for kind in (OperationKind.MOVE, OperationKind.COPY, OperationKind.TAG):
         outcomes = run(case, kind, tmp_path / "out")
         assert all(o.refused and "is a symbolic link" in o.refused for o in outcomes)
     assert (away / "a.png").read_bytes() == content and (away / "deep/d.png").exists()
@@ -222,26 +233,26 @@ def test_a_link_below_the_target_is_not_followed_but_the_target_may_be_one(
     away.mkdir()
     out.mkdir()
     (out / "ai").symlink_to(away)
-    outcomes = run(case, Kind.MOVE, out)
+    outcomes = run(case, OperationKind.MOVE, out)
     assert all(o.refused and "is a symbolic link" in o.refused for o in outcomes)
     assert not any(away.iterdir())
     (tmp_path / "link").symlink_to(away)
-    assert refusals(run(case, Kind.MOVE, tmp_path / "link")) == [None, None]
+    assert refusals(run(case, OperationKind.MOVE, tmp_path / "link")) == [None, None]
     assert (away / "ai/a.png").exists()
     dangling = tmp_path / "dangling"
     dangling.symlink_to(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="not a folder"):
-        run(case, Kind.MOVE, dangling)
+        run(case, OperationKind.MOVE, dangling)
 
 
 def test_a_file_in_the_place_of_a_folder(case: Case, tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / "ai").mkdir(parents=True)
     (out / "ai" / "sub").write_bytes(b"mine")
-    first, second = run(case, Kind.COPY, out)
+    first, second = run(case, OperationKind.COPY, out)
     assert first.refused is None and second.refused
     with pytest.raises(UsageError, match="not a folder"):
-        run(case, Kind.COPY, out / "ai" / "sub")
+        run(case, OperationKind.COPY, out / "ai" / "sub")
 
 
 def test_a_dry_run_changes_nothing_and_tells_the_truth(
@@ -249,16 +260,16 @@ def test_a_dry_run_changes_nothing_and_tells_the_truth(
 ) -> None:
     (tmp_path / "out/ai").mkdir(parents=True)
     (tmp_path / "out/ai/a.png").write_bytes(b"mine")
-    before, rows = tree(tmp_path), ledger.operations(case, *State)
-    told = run(case, Kind.MOVE, tmp_path / "out", dry=True)
-    assert (tree(tmp_path), ledger.operations(case, *State)) == (before, rows)
-    done = run(case, Kind.MOVE, tmp_path / "out")
+    before, rows = tree(tmp_path), ledger.operations(case, *OperationState)
+    told = run(case, OperationKind.MOVE, tmp_path / "out", dry=True)
+    assert (tree(tmp_path), ledger.operations(case, *OperationState)) == (before, rows)
+    done = run(case, OperationKind.MOVE, tmp_path / "out")
     assert [(o.operation.target, o.refused) for o in told] == [
         (o.operation.target, o.refused) for o in done
     ]
-    before, rows = tree(tmp_path), ledger.operations(case, *State)
+    before, rows = tree(tmp_path), ledger.operations(case, *OperationState)
     told = list(filing.undo(case, dry=True))
-    assert (tree(tmp_path), ledger.operations(case, *State)) == (before, rows)
+    assert (tree(tmp_path), ledger.operations(case, *OperationState)) == (before, rows)
     assert refusals(told) == refusals(list(filing.undo(case, dry=False))) == [None]
 
 
@@ -267,18 +278,18 @@ def test_relabelled_files_move_on_by_the_path_they_had_at_first(
 ) -> None:
     before = tree(tmp_path)
     out = tmp_path / "out"
-    run(case, Kind.MOVE, out)
+    run(case, OperationKind.MOVE, out)
     moved = out / "ai/sub/deep/d.png"
     say(case, moved, Judgement.REAL)
     both = (Judgement.AI, Judgement.REAL)
-    outcomes = run(case, Kind.MOVE, out, both)
+    outcomes = run(case, OperationKind.MOVE, out, both)
     assert [(o.operation.source, o.operation.target) for o in outcomes if not o.already] == [
         (moved, out / "real/sub/deep/d.png"),
         (files["sub/b.png"], out / "real/sub/b.png"),
     ]
-    run(case, Kind.TAG, out, both)
+    run(case, OperationKind.TAG, out, both)
     assert (out / "real/sub/b.png.xmp").exists() and (out / "ai/a.png.xmp").exists()
-    run(case, Kind.COPY, tmp_path / "c", both)
+    run(case, OperationKind.COPY, tmp_path / "c", both)
     assert (tmp_path / "c/real/sub/deep/d.png").exists() and (tmp_path / "c/ai/a.png").exists()
     for _ in range(4):
         assert not any(refusals(list(filing.undo(case, dry=False))))
@@ -289,7 +300,7 @@ def test_what_cannot_be_taken_back_is_said_and_the_rest_is(
     case: Case, files: dict[str, Path], tmp_path: Path
 ) -> None:
     content = files["sub/deep/d.png"].read_bytes()
-    run(case, Kind.MOVE, tmp_path / "out")
+    run(case, OperationKind.MOVE, tmp_path / "out")
     moved = tmp_path / "out/ai/a.png"
     original = moved.read_bytes()
     files["a.png"].write_bytes(b"another")
@@ -309,11 +320,11 @@ def test_what_cannot_be_taken_back_is_said_and_the_rest_is(
 
 
 def test_what_is_gone_is_said_once(case: Case, files: dict[str, Path], tmp_path: Path) -> None:
-    run(case, Kind.TAG, tmp_path / "tags")
+    run(case, OperationKind.TAG, tmp_path / "tags")
     (tmp_path / "tags/a.png.xmp").unlink()
     assert refusals(list(filing.undo(case, dry=False))) == [None, "it is not there any more"]
     assert filing.runs(case) == []
-    run(case, Kind.MOVE, tmp_path / "out")
+    run(case, OperationKind.MOVE, tmp_path / "out")
     (tmp_path / "out/ai/a.png").rename(files["a.png"])
     assert refusals(list(filing.undo(case, dry=False))) == [None, None]
 
@@ -321,7 +332,7 @@ def test_what_is_gone_is_said_once(case: Case, files: dict[str, Path], tmp_path:
 def test_a_copy_that_may_be_the_last_one_stays(
     case: Case, files: dict[str, Path], tmp_path: Path
 ) -> None:
-    run(case, Kind.COPY, tmp_path / "out")
+    run(case, OperationKind.COPY, tmp_path / "out")
     files["a.png"].unlink()
     d, a = filing.undo(case, dry=False)
     assert d.refused is None and a.refused and "the copy is kept" in a.refused
@@ -330,7 +341,7 @@ def test_a_copy_that_may_be_the_last_one_stays(
 
 def test_folders_that_were_there_or_are_in_use_stay(case: Case, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    run(case, Kind.MOVE, tmp_path / "out")
+    run(case, OperationKind.MOVE, tmp_path / "out")
     (tmp_path / "out/ai/sub/mine.txt").write_bytes(b"x")
     list(filing.undo(case, dry=False))
     assert (tmp_path / "out/ai/sub/mine.txt").exists()
@@ -362,7 +373,7 @@ def test_a_source_that_cannot_be_deleted_is_not_moved(
 
     monkeypatch.setattr(os, "unlink", refusing)
     monkeypatch.setattr(os, "replace", refusing_too)
-    assert refusals(run(case, Kind.MOVE, tmp_path / "out")) == ["permission denied"] * 2
+    assert refusals(run(case, OperationKind.MOVE, tmp_path / "out")) == ["permission denied"] * 2
     left = {name: data for name, data in tree(tmp_path).items() if not name.startswith("out")}
     assert left == before
     assert not any(path.is_file() for path in (tmp_path / "out").rglob("*"))
@@ -377,7 +388,7 @@ def test_a_copy_that_comes_out_wrong_is_refused(
         target.write(b"half")  # type: ignore[attr-defined]
 
     monkeypatch.setattr("shutil.copyfileobj", short)
-    for kind in (Kind.MOVE, Kind.COPY):
+    for kind in (OperationKind.MOVE, OperationKind.COPY):
         assert refusals(run(case, kind, tmp_path / "out")) == ["it changed while it was copied"] * 2
     assert {name: data for name, data in tree(tmp_path).items() if data} == before
 
@@ -392,7 +403,9 @@ def test_no_content_is_ever_lost_and_undoing_all_gives_the_tree_back(
         image = draw.choice(labels.labelled(case))
         say(case, image.paths[0], draw.choice([Judgement.AI, Judgement.REAL, Judgement.UNFIT]))
         wanted = tuple(draw.sample(list(Judgement), 2))
-        kind = draw.choice([Kind.MOVE, Kind.MOVE, Kind.COPY, Kind.TAG])
+        kind = draw.choice(
+            [OperationKind.MOVE, OperationKind.MOVE, OperationKind.COPY, OperationKind.TAG]
+        )
         if draw.random() < 0.3:
             list(filing.undo(case, dry=False))
         else:
@@ -426,7 +439,7 @@ def test_a_source_that_another_program_takes_away_is_moved_all_the_same(
         unlink(path)
 
     monkeypatch.setattr(os, "unlink", late)
-    assert refusals(run(case, Kind.MOVE, tmp_path / "out")) == [None] * 2
+    assert refusals(run(case, OperationKind.MOVE, tmp_path / "out")) == [None] * 2
     monkeypatch.setattr(os, "unlink", unlink)
     assert set(before.values()) <= set(tree(tmp_path).values())
     assert refusals(list(filing.undo(case, dry=False))) == [None] * 2
@@ -451,7 +464,7 @@ def test_a_source_that_changes_while_the_copy_is_checked(
         return digest(path)
 
     monkeypatch.setattr(transfer, "digest", late)
-    first, second = run(case, Kind.MOVE, tmp_path / "out")
+    first, second = run(case, OperationKind.MOVE, tmp_path / "out")
     assert second.refused is None and target.read_bytes() == content
     if what == "gone":
         assert first.refused is None
@@ -460,9 +473,9 @@ def test_a_source_that_changes_while_the_copy_is_checked(
         assert source.read_bytes() == b"edited"
 
 
-@pytest.mark.parametrize("kind", [Kind.MOVE, Kind.COPY])
+@pytest.mark.parametrize("kind", [OperationKind.MOVE, OperationKind.COPY])
 def test_undo_does_not_take_one_file_for_two(
-    kind: Kind, case: Case, files: dict[str, Path], tmp_path: Path
+    kind: OperationKind, case: Case, files: dict[str, Path], tmp_path: Path
 ) -> None:
     contents = {files[name].read_bytes() for name in ("a.png", "sub/deep/d.png")}
     run(case, kind, tmp_path / "out")
@@ -478,7 +491,7 @@ def test_undo_does_not_take_one_file_for_two(
 def test_undo_follows_no_link(case: Case, files: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "disk")  # given by name: that is no matter
-    run(case, Kind.COPY, tmp_path / "out")
+    run(case, OperationKind.COPY, tmp_path / "out")
     (tmp_path / "disk/ai").rename(tmp_path / "backup")
     (tmp_path / "disk/ai").symlink_to(tmp_path / "backup")
     outcomes = list(filing.undo(case, dry=False))
@@ -495,14 +508,14 @@ def test_undo_follows_no_link(case: Case, files: dict[str, Path], tmp_path: Path
     assert refusals(list(filing.undo(case, dry=False))) == [None]
 
 
-@pytest.mark.parametrize("state", [State.PLANNED, State.UNDOING])
+@pytest.mark.parametrize("state", [OperationState.PLANNED, OperationState.UNDOING])
 def test_settling_does_not_take_one_file_for_two(
-    state: State, case: Case, files: dict[str, Path], tmp_path: Path
+    state: OperationState, case: Case, files: dict[str, Path], tmp_path: Path
 ) -> None:
     content = files["a.png"].read_bytes()
-    run(case, Kind.MOVE, tmp_path / "out")
-    for row in ledger.operations(case, State.DONE):
-        if row.kind != Kind.FOLDER:
+    run(case, OperationKind.MOVE, tmp_path / "out")
+    for row in ledger.operations(case, OperationState.DONE):
+        if row.kind != OperationKind.FOLDER:
             ledger.mark(case, row, state)
     (tmp_path / "photos").rename(tmp_path / "trash")
     (tmp_path / "photos").symlink_to(tmp_path / "out/ai")
@@ -523,9 +536,9 @@ def interrupted_at(where: str, monkeypatch: pytest.MonkeyPatch, killed: bool) ->
 
 
 @pytest.mark.parametrize("killed", [False, True])
-@pytest.mark.parametrize("kind", [Kind.MOVE, Kind.COPY, Kind.TAG])
+@pytest.mark.parametrize("kind", [OperationKind.MOVE, OperationKind.COPY, OperationKind.TAG])
 def test_without_hard_links_an_interrupt_blocks_nothing(
-    kind: Kind, killed: bool, case: Case, tmp_path: Path, no_links: None
+    kind: OperationKind, killed: bool, case: Case, tmp_path: Path, no_links: None
 ) -> None:
     before = tree(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
@@ -537,7 +550,7 @@ def test_without_hard_links_an_interrupt_blocks_nothing(
     ledger.settle(case)
     assert {name: data for name, data in tree(tmp_path).items() if data} == before
     assert refusals(run(case, kind, tmp_path / "out")) == [None] * 2
-    if kind == Kind.MOVE:
+    if kind == OperationKind.MOVE:
         with pytest.MonkeyPatch.context() as patch:
             interrupted_at("replace", patch, killed)
             with pytest.raises(KeyboardInterrupt):
@@ -549,7 +562,7 @@ def test_without_hard_links_an_interrupt_blocks_nothing(
 
 def test_folders_go_with_the_next_undo_when_one_was_cut_off(case: Case, tmp_path: Path) -> None:
     before = tree(tmp_path)
-    run(case, Kind.COPY, tmp_path / "out")
+    run(case, OperationKind.COPY, tmp_path / "out")
     with pytest.MonkeyPatch.context() as patch:
         interrupted_at("rmdir", patch, killed=False)
         with pytest.raises(KeyboardInterrupt):
@@ -567,14 +580,14 @@ def test_a_sidecar_of_ours_is_replaced_when_the_label_changed(
 ) -> None:
     before, beside = tree(tmp_path), files["a.png"].parent
     one, other = beside / "a.png.xmp", beside / "sub/deep/d.png.xmp"
-    run(case, Kind.TAG, beside)
+    run(case, OperationKind.TAG, beside)
     other.write_bytes(other.read_bytes() + b"mine")
     edited = other.read_bytes()
     for path in (files["a.png"], files["sub/deep/d.png"]):
         say(case, path, Judgement.REAL)
     wanted = (Judgement.AI, Judgement.REAL)
     for dry in (True, False):
-        told = run(case, Kind.TAG, beside, wanted, dry=dry)
+        told = run(case, OperationKind.TAG, beside, wanted, dry=dry)
         assert {o.operation.target: o.refused is None for o in told} == {
             one: True,
             files["sub/b.png"].with_name("b.png.xmp"): True,
@@ -604,14 +617,14 @@ def test_digests_refuse_what_is_no_file(tmp_path: Path) -> None:
 # Sidecars
 
 
-def decision(reviewer: str, shown: Shown | None, number: int = 1) -> Decision:
+def decision(reviewer: str, shown: ScoreSeen | None, number: int = 1) -> Decision:
     what = (Action.LABEL, Path("/x"), "a" * 64, Judgement.AI, "a note")
     return Decision(number, "2026-01-02T03:04:05.678+00:00", reviewer, number, *what, shown, "h")
 
 
 def test_a_sidecar_is_well_formed_whatever_the_names() -> None:
     odd = '<A & "B"> ]]> \x00\x1b[31m\n\ufffe \ud800 \udce9 ü日'
-    shown = Shown("m<", "f" * 64, 3.5, 0.97, 0.9, Verdict.FLAGGED)
+    shown = ScoreSeen("m<", "f" * 64, 3.5, 0.97, 0.9, Verdict.FLAGGED)
     content = sidecar.render([decision(odd, None), decision("Bob", shown, 2)])
     root = ET.fromstring(content)
     assert [li.text for li in root.findall(f".//{DC}subject/{RDF}Bag/{RDF}li")] == ["ai"]

@@ -14,8 +14,8 @@ from dgsforensics.trainer.gate import (
     FEW,
     FEW_PHOTOGRAPHS,
     Comparison,
-    Contender,
-    Row,
+    GateCandidate,
+    GateRow,
     compare,
     halves,
 )
@@ -50,14 +50,14 @@ def judge(
     thresholds: tuple[float | None, float | None] = (None, None),
 ) -> Comparison:
     return compare(
-        Contender("the old one", before, thresholds[0]),
-        Contender("the new one", after, thresholds[1]),
+        GateCandidate("the old one", before, thresholds[0]),
+        GateCandidate("the new one", after, thresholds[1]),
         samples,
         allowed,
     )
 
 
-def row(comparison: Comparison, name: str) -> Row:
+def row(comparison: Comparison, name: str) -> GateRow:
     [found] = [row for row in comparison.rows if row.name == name]
     return found
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import encode, photo
-from dgsforensics.datasets.labelled import Listed, Sample, as_sample, read, read_for_evaluation
+from dgsforensics.datasets.labelled import ListedImage, Sample, as_sample, read, read_for_evaluation
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Failure, Label
 
@@ -39,7 +39,7 @@ def tree(root: Path, *places: str) -> Path:
     return root
 
 
-def found(root: Path, **options) -> dict[str, Listed]:
+def found(root: Path, **options) -> dict[str, ListedImage]:
     """What is listed in a folder, by path below it; one image of each class is added."""
     tree(root, "zz/0_real/r.jpg", "zz/1_fake/f.jpg")
     listed = {str(row.path.relative_to(root)): row for row in read(root, **options)}
@@ -52,7 +52,7 @@ def found(root: Path, **options) -> dict[str, Listed]:
 
 def test_a_full_row(tmp_path: Path) -> None:
     row = ROW | {"near_dup_group": 17, "style": "art", "split": "val", "caption": "A dog", "w": 3}
-    assert read(manifest(tmp_path, REAL, row))[1] == Listed(
+    assert read(manifest(tmp_path, REAL, row))[1] == ListedImage(
         path=tmp_path / "a/b.jpg",
         label=Label.GENERATED,
         generator="SD 1.4",
@@ -297,7 +297,7 @@ def test_an_empty_manifest(tmp_path: Path, suffix: str) -> None:
 def test_what_folders_say(tmp_path: Path, place: str, label: str, name: str, split: str) -> None:
     [(found_place, listed)] = found(tree(tmp_path, place)).items()
     assert found_place == place
-    assert listed == Listed(
+    assert listed == ListedImage(
         path=tmp_path / place,
         label=Label(label),
         generator=name if label == "generated" else None,
@@ -385,7 +385,7 @@ def test_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 # For an evaluation
 
 
-def for_evaluation(data: Path) -> tuple[list[Listed], list[str], list[Failure]]:
+def for_evaluation(data: Path) -> tuple[list[ListedImage], list[str], list[Failure]]:
     told: list[str] = []
     failed: list[Failure] = []
     return read_for_evaluation(data, told.append, failed.append), told, failed

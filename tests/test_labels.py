@@ -14,9 +14,9 @@ from dgsforensics.case.decisions import Log
 from dgsforensics.case.store import Case
 from dgsforensics.datasets import labelled
 from dgsforensics.errors import UsageError
-from dgsforensics.records import Judgement, Label, Shown, Verdict
+from dgsforensics.records import Judgement, Label, ScoreSeen, Verdict
 from dgsforensics.review import labels
-from dgsforensics.review.labels import FIELDS, Labelled
+from dgsforensics.review.labels import FIELDS, LabelledImage
 from dgsforensics.review.session import Review
 
 
@@ -57,7 +57,7 @@ def test_a_label_is_written_with_what_was_shown(case: Case, files: dict[str, Pat
     assert (decision.reviewer, decision.note) == ("Ann", "a hand")
     probability = decision.shown and decision.shown.probability
     assert probability == pytest.approx(0.1192029)
-    assert decision.shown == Shown(
+    assert decision.shown == ScoreSeen(
         "made-up", made_case.MODEL, -2.0, probability, 0.5, Verdict.NOT_FLAGGED
     )
 
@@ -343,4 +343,4 @@ def test_nothing_to_train_on_is_said_with_the_reason(case: Case, files: dict[str
 
 
 def test_an_image_with_one_opinion_is_agreed() -> None:
-    assert Labelled("a" * 64, (Path("/x"),), ()).judgement is None
+    assert LabelledImage("a" * 64, (Path("/x"),), ()).judgement is None

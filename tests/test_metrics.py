@@ -6,7 +6,7 @@ from sklearn import metrics as theirs
 
 from dgsforensics.detector.calibration import Thresholds
 from dgsforensics.evaluation import metrics
-from dgsforensics.evaluation.metrics import BINS, Metrics, Scored, evaluate
+from dgsforensics.evaluation.metrics import BINS, Metrics, ScoreSet, evaluate
 
 scores = st.lists(st.integers(-20, 20).map(float), min_size=1, max_size=120).map(np.array)
 
@@ -105,9 +105,9 @@ def test_tpr_at_fpr_is_a_point_of_the_roc_curve() -> None:
 # Many figures under many weightings
 
 
-def scored(seed: int = 0, n_real: int = 70, n_fake: int = 40) -> Scored:
+def scored(seed: int = 0, n_real: int = 70, n_fake: int = 40) -> ScoreSet:
     values, labels = sample(n_real, n_fake, seed)
-    return Scored(values, 1 / (1 + np.exp(-values)), labels)
+    return ScoreSet(values, 1 / (1 + np.exp(-values)), labels)
 
 
 CUTS = {"": Thresholds(0.2, 0.9, "somehow"), "_at_0.1": Thresholds(1.1, 1.3, "otherwise")}
@@ -144,7 +144,7 @@ def test_a_weight_of_two_is_the_image_twice() -> None:
     once = scored()
     weights = np.where(np.arange(len(once.labels)) % 3 == 0, 2.0, 1.0)
     rows = np.repeat(np.arange(len(once.labels)), weights.astype(int))
-    twice = Scored(once.logits[rows], once.probabilities[rows], once.labels[rows])
+    twice = ScoreSet(once.logits[rows], once.probabilities[rows], once.labels[rows])
     weighted = metrics.figures(once, CUTS, (0.05,), weights[None])
     repeated = metrics.figures(twice, CUTS, (0.05,), np.ones((1, len(rows))))
     assert weighted.keys() == repeated.keys()
@@ -156,7 +156,7 @@ def test_calibration_error_by_hand() -> None:
     # Two bins: at 0.05 one real of one; at 0.95 one real and three generated.
     probabilities = np.array([0.05, 0.95, 0.95, 0.95, 0.95])
     labels = np.array([0, 0, 1, 1, 1])
-    given_ = Scored(probabilities, probabilities, labels)
+    given_ = ScoreSet(probabilities, probabilities, labels)
     found = metrics.figures(given_, CUTS, (), np.ones((1, 5)))
     # Real images weigh 1/4 each, generated ones 1/6.
     assert found["ece"][0] == pytest.approx(0.25 * 0.05 + abs(0.75 * 0.95 - 0.5))
@@ -176,14 +176,14 @@ def test_by_chance_the_calibration_error_is_as_docs_say(real: int, generated: in
         right = rng.uniform(size=(30 * len(labels)))
         is_fake = rng.uniform(size=len(right)) < right
         drawn = np.concatenate([right[~is_fake][:real], right[is_fake][:generated]])
-        one = Scored(drawn, drawn, labels)
+        one = ScoreSet(drawn, drawn, labels)
         found.append(metrics.figures(one, {}, (), np.ones((1, len(labels))))["ece"][0])
     n = 4 / (1 / real + 1 / generated)
     assert np.mean(found) == pytest.approx(1.2 / np.sqrt(n), rel=0.08)
 
 
 def test_the_ends_of_the_probability_have_bins() -> None:
-    ends = Scored(np.array([0.0, 1.0]), np.array([0.0, 1.0]), np.array([0, 1]))
+    ends = ScoreSet(np.array([0.0, 1.0]), np.array([0.0, 1.0]), np.array([0, 1]))
     assert metrics.figures(ends, CUTS, (), np.ones((1, 2)))["ece"][0] == 0
     assert metrics.reliability(ends) == [(0.0, 0.0, 1), (1.0, 1.0, 1)]
     assert BINS == 15
@@ -191,7 +191,7 @@ def test_the_ends_of_the_probability_have_bins() -> None:
 
 @pytest.mark.parametrize(("label", "left"), [(0, "r_acc"), (1, "f_acc")])
 def test_of_one_class_what_needs_none_other_is_left(label: int, left: str) -> None:
-    one = Scored(np.array([0.5, 2.0]), np.array([0.6, 0.9]), np.array([label, label]))
+    one = ScoreSet(np.array([0.5, 2.0]), np.array([0.6, 0.9]), np.array([label, label]))
     found = metrics.figures(one, CUTS, (0.01,), np.ones((1, 2)))
     names = {"acc", left, "inconclusive"}
     assert found.keys() == names | {f"{name}_at_0.1" for name in names}

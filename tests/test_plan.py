@@ -35,7 +35,7 @@ def rewrite(file: Path, **tensors: torch.Tensor | None) -> None:
     checkpoint.write(dataclasses.replace(made, tensors=kept), file)
 
 
-def make(weights: Path | None, **options) -> plan.Plan:
+def make(weights: Path | None, **options) -> plan.TrainPlan:
     """A plan is made of headers and digests: whatever it refuses, it refuses before loading."""
     with pytest.MonkeyPatch.context() as patch:
         for room in (backbone, text_tower):

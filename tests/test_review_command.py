@@ -7,7 +7,7 @@ import pytest
 
 from dgsforensics.cli.review import _as_before
 from dgsforensics.records import ScanInfo, ScanSettings
-from dgsforensics.scan.request import Request
+from dgsforensics.scan.request import ScanRequest
 
 
 def scanned(**options: object) -> ScanInfo:
@@ -29,10 +29,10 @@ def scanned(**options: object) -> ScanInfo:
 def test_what_is_not_asked_for_is_as_in_the_scan_before(
     asked: dict, before: dict, meant: dict | None
 ) -> None:
-    found = _as_before(Request([Path("/photos")], **asked), scanned(**before))
-    assert found == Request([Path("/photos")], **(asked if meant is None else meant))
+    found = _as_before(ScanRequest([Path("/photos")], **asked), scanned(**before))
+    assert found == ScanRequest([Path("/photos")], **(asked if meant is None else meant))
 
 
 def test_a_first_scan_is_as_asked_for() -> None:
-    request = Request([Path("/photos")], fpr=0.1)
+    request = ScanRequest([Path("/photos")], fpr=0.1)
     assert _as_before(request, None) == request

@@ -7,7 +7,7 @@ import pytest
 from conftest import photo
 from dgsforensics.case.store import Case
 from dgsforensics.scan import job
-from dgsforensics.scan.request import Request
+from dgsforensics.scan.request import ScanRequest
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_only_a_scan_of_it_takes_what_is_gone_from_the_review(
     monkeypatch.chdir(photos)
 
     def after(*paths, exclude=(), files_from=None):
-        request = Request(
+        request = ScanRequest(
             [Path(path) for path in paths],
             files_from=files_from,
             model=str(tiny_detector),

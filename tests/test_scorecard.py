@@ -4,28 +4,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dgsforensics.datasets.labelled import Listed
+from dgsforensics.datasets.labelled import ListedImage
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.evaluation import scorecard
-from dgsforensics.evaluation.output import Row
-from dgsforensics.evaluation.scorecard import Contender
-from dgsforensics.evaluation.slices import Entry, Slice
+from dgsforensics.evaluation.output import FigureRow
+from dgsforensics.evaluation.scorecard import JudgedDetector
+from dgsforensics.evaluation.slices import Slice, SliceImage
 from dgsforensics.records import FileFacts, Label
 
 RAMP = tuple(i / 100 for i in range(300))
 CALIBRATION = Calibration(2.0, 0.5, tuple(x - 3 for x in RAMP), RAMP, "a ramp")
 
 
-def contender(name: str = "one", rates: tuple[float, ...] = ()) -> Contender:
+def contender(name: str = "one", rates: tuple[float, ...] = ()) -> JudgedDetector:
     cuts = {None: CALIBRATION.thresholds()} | {r: CALIBRATION.thresholds(fpr=r) for r in rates}
-    return Contender(name, CALIBRATION, cuts)
+    return JudgedDetector(name, CALIBRATION, cuts)
 
 
-def entries(labels: list[int], groups: list[str] | None = None) -> list[Entry]:
+def entries(labels: list[int], groups: list[str] | None = None) -> list[SliceImage]:
     groups = groups or [str(i) for i in range(len(labels))]
     return [
-        Entry(
-            Listed(
+        SliceImage(
+            ListedImage(
                 Path("x"),
                 Label.GENERATED if label else Label.REAL,
                 "g" if label else None,
@@ -38,13 +38,15 @@ def entries(labels: list[int], groups: list[str] | None = None) -> list[Entry]:
     ]
 
 
-def row(made: Contender, tier: str, rows: list[Entry], logits: np.ndarray, *outside: int) -> Row:
+def row(
+    made: JudgedDetector, tier: str, rows: list[SliceImage], logits: np.ndarray, *outside: int
+) -> FigureRow:
     """Of the slice of everything; `outside` are the positions of those out of domain."""
     beyond = np.isin(np.arange(len(rows)), outside)
     return scorecard.row(made, tier, everything(rows), rows, logits, beyond)
 
 
-def everything(rows: list[Entry]) -> Slice:
+def everything(rows: list[SliceImage]) -> Slice:
     return Slice("all", "slice", tuple(range(len(rows))))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from dgsforensics.errors import UsageError
 from dgsforensics.evaluation import scores
-from dgsforensics.records import FileFacts, Known, Prediction, Verdict
+from dgsforensics.records import EarlierScore, FileFacts, Prediction, Verdict
 
 A, B = "a" * 64, "b" * 64
 
@@ -30,7 +30,9 @@ def test_a_score_comes_back_under_its_own_key_only(tmp_path: Path) -> None:
     row = prediction(A, -0.1 + 0.2 + 1e-17, "first of 2 frames\n\udce9")
     keep(file, row, prediction(B, 2))
     with scores.opened(file) as kept:
-        assert kept.known("clean", "model", "v1")(A) == Known(row.facts, row.logit, row.reason)
+        assert kept.known("clean", "model", "v1")(A) == EarlierScore(
+            row.facts, row.logit, row.reason
+        )
         for key in (("web", "model", "v1"), ("clean", "other", "v1"), ("clean", "model", "v2")):
             assert kept.known(*key)(A) is None
         assert kept.known("clean", "model", "v1")("c" * 64) is None

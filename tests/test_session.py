@@ -22,7 +22,7 @@ from dgsforensics.records import (
     Evidence,
     Judgement,
     Mark,
-    Shown,
+    ScoreSeen,
     Status,
     Verdict,
 )
@@ -99,7 +99,9 @@ def test_scores_are_what_the_scan_says_they_mean(case: Case) -> None:
     ]
     assert items[0].probability == pytest.approx(1 / (1 + math.exp(-0.25)))
     assert items[3].probability == pytest.approx(1 / (1 + math.exp(1)))
-    assert items[0].shown == Shown("tiny", MODEL, 1.0, items[0].probability, 0.75, Verdict.FLAGGED)
+    assert items[0].shown == ScoreSeen(
+        "tiny", MODEL, 1.0, items[0].probability, 0.75, Verdict.FLAGGED
+    )
     broken = items[4]
     assert (broken.probability, broken.verdict, broken.scale, broken.shown) == (None,) * 4
     assert broken.sha256 is None and broken.evidence == () and broken.marks == []
@@ -561,9 +563,9 @@ def test_a_log_that_begins_in_the_middle_is_no_reason_to_stop(case: Case) -> Non
     review = Review(case, "ann")
     review.label(review.items, AI)
     entry = next(iter(review._history.undo[0]))
-    from dgsforensics.case.decisions import Entry
+    from dgsforensics.case.decisions import LogEntry
 
-    made = Entry(entry.path, entry.sha256, REAL, "", None)
+    made = LogEntry(entry.path, entry.sha256, REAL, "", None)
     Log(case).append("bob", Action.UNDO, [made])
     Log(case).append("bob", Action.REDO, [made])
     bob = Review(case, "bob")

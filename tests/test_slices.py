@@ -3,8 +3,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgsforensics.datasets.labelled import UNKNOWN, Listed
-from dgsforensics.evaluation.slices import CHOICES, Entry, Slice, cut
+from dgsforensics.datasets.labelled import UNKNOWN, ListedImage
+from dgsforensics.evaluation.slices import CHOICES, Slice, SliceImage, cut
 from dgsforensics.records import FileFacts, Label
 
 
@@ -13,10 +13,12 @@ def entry(
     source: str = UNKNOWN,
     kind: str | None = "JPEG",
     size: tuple[int | None, int | None] = (10, 10),
-) -> Entry:
+) -> SliceImage:
     label = Label.REAL if generator is None else Label.GENERATED
-    listed = Listed(Path("x"), label, generator, source, None, None, None, None, "photo", "here")
-    return Entry(listed, FileFacts(format=kind, width=size[0], height=size[1]), "g")
+    listed = ListedImage(
+        Path("x"), label, generator, source, None, None, None, None, "photo", "here"
+    )
+    return SliceImage(listed, FileFacts(format=kind, width=size[0], height=size[1]), "g")
 
 
 def test_a_generator_against_the_real_images_of_its_own_source() -> None:
@@ -70,7 +72,7 @@ names = st.sampled_from([UNKNOWN, "a", "b", "all"])
     st.lists(st.builds(entry, st.none() | names, names, st.sampled_from(["PNG", None]))),
     st.sampled_from(CHOICES),
 )
-def test_no_image_is_lost(entries: list[Entry], by) -> None:
+def test_no_image_is_lost(entries: list[SliceImage], by) -> None:
     whole, *parts = cut(entries, by)
     assert whole.rows == tuple(range(len(entries)))
     for part in parts:

@@ -13,20 +13,20 @@ from dgsforensics.detector.checkpoint import trained_state
 from dgsforensics.detector.config import LoraConfig
 from dgsforensics.detector.model import DetectorModel
 from dgsforensics.errors import CheckpointError, DgsError
-from dgsforensics.trainer.snapshot import State, restore, save
+from dgsforensics.trainer.snapshot import TrainState, restore, save
 
 
 @pytest.fixture
 def new(tiny_backbone):
     """A state at step 0; with another seed other numbers."""
 
-    def make(seed: int = 0, lora: LoraConfig | None = LoraConfig(rank=2)) -> State:  # noqa: B008
+    def make(seed: int = 0, lora: LoraConfig | None = LoraConfig(rank=2)) -> TrainState:  # noqa: B008
         torch.manual_seed(seed)
         config = tiny_clip.config(lora)
         model = DetectorModel(config, load_backbone(config.backbone, tiny_backbone))
         text_head = nn.Linear(16, 1)
         trained = [p for p in model.parameters() if p.requires_grad]
-        return State(
+        return TrainState(
             0, model, text_head, torch.optim.Adam([*trained, *text_head.parameters()], lr=1e-2)
         )
 
@@ -38,7 +38,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-def step(state: State, seed: int) -> None:
+def step(state: TrainState, seed: int) -> None:
     """One step along a gradient that depends on the seed and the weights."""
     generator = torch.Generator().manual_seed(seed)
     for p in state.trained:
@@ -48,7 +48,7 @@ def step(state: State, seed: int) -> None:
     state.step += 1
 
 
-def numbers(state: State) -> dict[str, torch.Tensor]:
+def numbers(state: TrainState) -> dict[str, torch.Tensor]:
     """Everything that a step changes, by name."""
     found = {f"model.{k}": v.clone() for k, v in trained_state(state.model).items()}
     found |= {f"text.{k}": v.clone() for k, v in state.text_head.state_dict().items()}
@@ -263,19 +263,19 @@ def test_a_folder_in_its_place_is_refused(new, file) -> None:
 # Numbers that are none
 
 
-def break_weights(state: State, value: float) -> None:
+def break_weights(state: TrainState, value: float) -> None:
     state.model.head.weight.data[0, 3] = value
 
 
-def break_adapter(state: State, value: float) -> None:
+def break_adapter(state: TrainState, value: float) -> None:
     next(p for n, p in state.model.named_parameters() if ".up." in n).data[0, 0] = value
 
 
-def break_text_head(state: State, value: float) -> None:
+def break_text_head(state: TrainState, value: float) -> None:
     state.text_head.bias.data[0] = value
 
 
-def break_memory(state: State, value: float) -> None:
+def break_memory(state: TrainState, value: float) -> None:
     memory = state.optimiser.state[state.model.head.weight]
     memory["exp_avg_sq"][0, 0] = value
 

@@ -30,7 +30,7 @@ from dgsforensics.pictures import decoder
 from dgsforensics.records import Action, Judgement, Verdict
 from dgsforensics.review.relations import Relation
 from dgsforensics.review.session import Review
-from dgsforensics.scan.request import Request
+from dgsforensics.scan.request import ScanRequest
 from dgsforensics.tui import app as app_module
 from dgsforensics.tui import decoding, keys
 from dgsforensics.tui.evidence import EvidencePane
@@ -922,7 +922,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def request_(tiny_detector, tiny_backbone, folder, tmp_path):
-    return Request(
+    return ScanRequest(
         paths=[folder],
         model=str(tiny_detector),
         backbone_weights=tiny_backbone,

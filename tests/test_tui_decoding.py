@@ -12,7 +12,7 @@ from dgsforensics.errors import UnreadableError
 from dgsforensics.files.content import Limits
 from dgsforensics.pictures import decoder
 from dgsforensics.tui import decoding
-from dgsforensics.tui.decoding import MAX_PIXELS, SMALL, Decoder, Shot, from_image
+from dgsforensics.tui.decoding import MAX_PIXELS, SMALL, DecodedPicture, Decoder, from_image
 
 PATIENCE = 60.0
 """Seconds after which a test is taken to hang; none gets near it."""
@@ -230,7 +230,7 @@ def test_the_current_picture_stays_however_large(files: list[Path]) -> None:
 
 
 def test_what_is_told_is_there(files: list[Path]) -> None:
-    found: dict[Path, Shot | None] = {}
+    found: dict[Path, DecodedPicture | None] = {}
     decoder = Decoder(lambda path: found.setdefault(path, decoder.get(path)))
     with decoder:
         decoder.want(files)
@@ -357,4 +357,4 @@ def test_limits_are_those_given(files: list[Path]) -> None:
         decoder.load(files[0], Limits(max_pixels=5000))
     assert shot is not None
     assert shot.error == caught.value.message
-    assert isinstance(shot, Shot)
+    assert isinstance(shot, DecodedPicture)

@@ -18,7 +18,7 @@ from textual.strip import Strip
 
 from conftest import photo
 from dgsforensics.tui import graphics, viewport
-from dgsforensics.tui.decoding import Shot, from_image
+from dgsforensics.tui.decoding import DecodedPicture, from_image
 from dgsforensics.tui.graphics import BLOCKS, TEXT, Protocol, Renderer, choose
 from dgsforensics.tui.heat import signs, tinted
 from dgsforensics.tui.picture import PicturePane
@@ -91,7 +91,7 @@ def rounded(image: Image.Image) -> np.ndarray:
     return pixels & 0xFC | pixels >> 6
 
 
-def shot(width: int, height: int, seed: int = 0) -> Shot:
+def shot(width: int, height: int, seed: int = 0) -> DecodedPicture:
     return from_image(photo(width, height, seed))
 
 
@@ -178,12 +178,12 @@ def test_a_reduced_picture_is_placed_by_its_own_size(monkeypatch):
 def test_smaller_copies_show_the_same():
     image = photo(2400, 1800)
     whole = frame(View(), image.size, (160, 120))
-    plain = np.asarray(cut(Shot(image, image.size), whole)).astype(int)
+    plain = np.asarray(cut(DecodedPicture(image, image.size), whole)).astype(int)
     quick = np.asarray(cut(from_image(image), whole)).astype(int)
     assert from_image(image).smaller
     assert np.abs(plain - quick).mean() < 3
     with pytest.raises(ValueError, match="no picture"):
-        cut(Shot(None, (0, 0), "broken"), whole)
+        cut(DecodedPicture(None, (0, 0), "broken"), whole)
 
 
 # Half blocks
@@ -351,8 +351,8 @@ def test_drawing_is_done_once_for_a_view(monkeypatch):
 # Without a picture
 
 
-def broken() -> Shot:
-    return Shot(None, (0, 0), "truncated: image file\x1b[31m ends early")
+def broken() -> DecodedPicture:
+    return DecodedPicture(None, (0, 0), "truncated: image file\x1b[31m ends early")
 
 
 def test_what_is_said_in_place_of_a_picture():

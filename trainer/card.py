@@ -107,9 +107,7 @@ def _describe_images(calibrated: Mapping[str, str]) -> list[str]:
 def _describe_input(checkpoint: Checkpoint) -> str:
     view = checkpoint.config.input.view
     if view == "patches":
-        return (
-            "49 patches of 32 pixels by spectral entropy, stitched to 224 (`pictures.patches`)."
-        )
+        return "49 patches of 32 pixels by spectral entropy, stitched to 224 (`pictures.patches`)."
     return f"the whole picture, resized to {checkpoint.config.input.size}."
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dgsforensics.datasets.labelled import Listed, Sample
+from dgsforensics.datasets.labelled import ListedImage, Sample
 from dgsforensics.detector.read_ahead import ahead
 from dgsforensics.errors import ImageError, UsageError
 from dgsforensics.files import content
@@ -22,10 +22,10 @@ NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class ReadableImage:
     """A readable image and what the data say of it."""
 
-    listed: Listed
+    listed: ListedImage
     sha256: str
     fingerprint: int
     """As `groups.fingerprint`."""
@@ -42,14 +42,14 @@ class _Seen:
 
 
 def examine(
-    listed: Sequence[Listed], progress: Callable[[int, int], None]
-) -> tuple[list[Examined], list[str]]:
+    listed: Sequence[ListedImage], progress: Callable[[int, int], None]
+) -> tuple[list[ReadableImage], list[str]]:
     """The readable images, in order, and a line for each other file that says why.
 
     `progress` is told files done and files to do. Raises `UsageError` naming the files whose
     SHA-256 is not the one that the data give.
     """
-    rows: list[Examined] = []
+    rows: list[ReadableImage] = []
     foreign: list[str] = []
     unreadable: list[str] = []
     seen = _through(_look, [entry.path for entry in listed])
@@ -59,7 +59,7 @@ def examine(
         elif now.sha256 is None or now.fingerprint is None:
             unreadable.append(f"{place(entry)}: {now.problem}")
         else:
-            rows.append(Examined(entry, now.sha256, now.fingerprint))
+            rows.append(ReadableImage(entry, now.sha256, now.fingerprint))
         progress(done, len(listed))
     if foreign:
         raise UsageError(
@@ -83,7 +83,7 @@ def require_unchanged(samples: Sequence[Sample]) -> None:
         )
 
 
-def place(entry: Listed) -> str:
+def place(entry: ListedImage) -> str:
     """A file for messages, with the line of the manifest that lists it."""
     path = str(entry.path)
     return path if entry.origin == path else f"{path} ({entry.origin})"

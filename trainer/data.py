@@ -15,7 +15,7 @@ from pathlib import Path
 from dgsforensics import transfer
 from dgsforensics.case.store import Case
 from dgsforensics.datasets import labelled
-from dgsforensics.datasets.labelled import Listed, Sample, as_sample
+from dgsforensics.datasets.labelled import ListedImage, Sample, as_sample
 from dgsforensics.errors import UsageError
 from dgsforensics.pictures import near_duplicates
 from dgsforensics.records import Label
@@ -24,7 +24,7 @@ from dgsforensics.scan.output import printable
 from dgsforensics.wording import counted
 
 from . import contents, splits
-from .contents import Examined, place, some
+from .contents import ReadableImage, place, some
 
 FORMAT = "dgsf split 1"
 _GIVEN = "Training and validation as the data give them."
@@ -44,12 +44,14 @@ class Dataset:
     """SHA-256 over contents, labels and parts: the same data, split alike, wherever they lie."""
 
 
-def gather(source: Path | None, case: Path | None, notice: Callable[[str], None]) -> list[Listed]:
+def gather(
+    source: Path | None, case: Path | None, notice: Callable[[str], None]
+) -> list[ListedImage]:
     """What a folder or manifest lists, what was labelled in a case, or both together.
 
     `notice` is told what was left out. Raises `UsageError`, also when a class is missing.
     """
-    reviewed: list[Listed] = []
+    reviewed: list[ListedImage] = []
     if case is not None:
         with Case.open(case) as opened:
             reviewed = labels.training(opened, notice)
@@ -65,7 +67,7 @@ def gather(source: Path | None, case: Path | None, notice: Callable[[str], None]
 
 
 def prepare(
-    listed: Sequence[Listed],
+    listed: Sequence[ListedImage],
     *,
     share: float,
     by: splits.By,
@@ -181,7 +183,9 @@ def still_there(dataset: Dataset) -> None:
     contents.require_unchanged([*dataset.train, *dataset.validation])
 
 
-def _refuse_twins(some_rows: Sequence[Examined], others: Sequence[Examined], what: str) -> None:
+def _refuse_twins(
+    some_rows: Sequence[ReadableImage], others: Sequence[ReadableImage], what: str
+) -> None:
     """Raise where the two share content."""
     here, there = _first_by_content(some_rows), _first_by_content(others)
     pairs = [
@@ -193,15 +197,15 @@ def _refuse_twins(some_rows: Sequence[Examined], others: Sequence[Examined], wha
         raise UsageError(f"{what}: {some(pairs)}", "keep one of each pair")
 
 
-def _first_by_content(rows: Sequence[Examined]) -> dict[str, Examined]:
+def _first_by_content(rows: Sequence[ReadableImage]) -> dict[str, ReadableImage]:
     """Of copies the one for which the data give a part, then the first by path."""
-    first: dict[str, Examined] = {}
+    first: dict[str, ReadableImage] = {}
     for row in sorted(rows, key=lambda row: (row.listed.split is None, str(row.listed.path))):
         first.setdefault(row.sha256, row)
     return first
 
 
-def _once(rows: Sequence[Examined]) -> list[tuple[Examined, Sample]]:
+def _once(rows: Sequence[ReadableImage]) -> list[tuple[ReadableImage, Sample]]:
     """Each content once, in order, with its group.
 
     A group is named as in the data, or by the smallest SHA-256 in it: files that come or go

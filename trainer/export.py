@@ -18,7 +18,7 @@ from . import card
 from .config import TrainConfig
 from .data import Dataset
 from .gate import Comparison
-from .plan import Plan
+from .plan import TrainPlan
 
 _PACKAGES = ("dgsforensics", "torch", "open_clip_torch", "pillow", "numpy")
 _METHODS = {
@@ -30,7 +30,7 @@ _METHODS = {
 
 def write(
     out: Path,
-    plan: Plan,
+    plan: TrainPlan,
     tensors: dict[str, Tensor],
     fitted: Calibration,
     facts: dict[str, Any],
@@ -45,7 +45,7 @@ def write(
 
 def facts(
     config: TrainConfig,
-    plan: Plan,
+    plan: TrainPlan,
     data: Dataset,
     comparison: Comparison,
     out: Path,

@@ -25,7 +25,7 @@ FEW_PHOTOGRAPHS = 20
 
 
 @dataclass(frozen=True)
-class Contender:
+class GateCandidate:
     """A detector's results on the held-out images."""
 
     name: str
@@ -36,7 +36,7 @@ class Contender:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class GateRow:
     """One part of the held-out images, before and after."""
 
     name: str
@@ -52,7 +52,7 @@ class Comparison:
 
     before: str
     after: str
-    rows: list[Row]
+    rows: list[GateRow]
     losses: list[str]
     """What became worse by more than was allowed; empty: passed."""
     remark: str | None
@@ -60,7 +60,7 @@ class Comparison:
 
 
 def compare(
-    before: Contender, after: Contender, samples: Sequence[Sample], allowed: float
+    before: GateCandidate, after: GateCandidate, samples: Sequence[Sample], allowed: float
 ) -> Comparison:
     """AUROC of all and of each generator, and r_acc of all photographs and of each source.
 
@@ -89,7 +89,7 @@ def compare(
             _metrics(contender.logits[chosen], labels[chosen], flag[chosen])
             for contender, flag in zip((before, after), flags, strict=True)
         )
-        rows.append(Row(name, old, new, weighed))
+        rows.append(GateRow(name, old, new, weighed))
     price = _price(before, after, int((labels == 0).sum()))
     remark = None
     if (real := rows[0].after.real) < FEW_PHOTOGRAPHS:
@@ -100,7 +100,7 @@ def compare(
     return Comparison(before.name, after.name, rows, _losses(rows, allowed, price), remark)
 
 
-def _price(before: Contender, after: Contender, real: int) -> float:
+def _price(before: GateCandidate, after: GateCandidate, real: int) -> float:
     """What r_acc loses by the measurement alone, beside a threshold fitted on many photographs.
 
     Half of a small set supports no rate as low as the default: with 10 photographs to fit on, one
@@ -111,7 +111,7 @@ def _price(before: Contender, after: Contender, real: int) -> float:
     return max(0.0, 1 / (real // 2 + 1) - calibration.DEFAULT_FPR)
 
 
-def _losses(rows: Sequence[Row], allowed: float, price: float) -> list[str]:
+def _losses(rows: Sequence[GateRow], allowed: float, price: float) -> list[str]:
     generators = [row for row in rows if row.weighed and row.name != "all"]
     before, after = rows[0].before, rows[0].after
     checks = {
@@ -155,7 +155,7 @@ def _metrics(
     return Metrics(**values)
 
 
-def _flags(contender: Contender, samples: Sequence[Sample]) -> NDArray[np.bool_]:
+def _flags(contender: GateCandidate, samples: Sequence[Sample]) -> NDArray[np.bool_]:
     """(N,) what it flags; without a threshold of its own each half is judged at the other's.
 
     A threshold that was read off the images it is judged on would keep its promise by construction.

@@ -26,7 +26,7 @@ from .teacher import Head
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainPlan:
     """What a run starts from and where it leads."""
 
     frozen: DetectorConfig
@@ -55,7 +55,7 @@ class Plan:
         return {} if self.base is None else self.base.tensors
 
 
-def make(config: TrainConfig, name: str, backbone_weights: Path | None) -> Plan:
+def make(config: TrainConfig, name: str, backbone_weights: Path | None) -> TrainPlan:
     """Find base and backbone and settle what is open; `name` is that of the result.
 
     Raises `ConfigError` and `CheckpointError`. Of weights no more is read than their digest.
@@ -90,7 +90,7 @@ def make(config: TrainConfig, name: str, backbone_weights: Path | None) -> Plan:
     lora = None if config.method == "probe" else known.lora or config.lora or _lora(known.head)
     student = dataclasses.replace(frozen, lora=lora)
     _refuse_misfits(student, base)
-    return Plan(frozen, student, base, file)
+    return TrainPlan(frozen, student, base, file)
 
 
 def _refuse(config: TrainConfig, known: DetectorConfig) -> None:

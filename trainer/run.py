@@ -17,7 +17,7 @@ from .stages import Context, Tell
 
 
 @dataclass(frozen=True)
-class Request:
+class TrainRequest:
     """What a person asked for."""
 
     data: Path | None
@@ -40,7 +40,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainResult:
     """What came of it."""
 
     written: Path
@@ -50,7 +50,7 @@ class Outcome:
     """How the images were split, and what was left out."""
 
 
-def train(request: Request, tell: Tell) -> Outcome | None:
+def train(request: TrainRequest, tell: Tell) -> TrainResult | None:
     """Both stages, calibration, the forgetting gate and the file; None in all processes but one.
 
     Raises `DgsError` kinds, and `KeyboardInterrupt` once the state is saved.
@@ -88,7 +88,7 @@ def train(request: Request, tell: Tell) -> Outcome | None:
             return None
         written, comparison = stages.finish(context, model, dataset, before)
         context.place.finish(written)
-        return Outcome(written, comparison, [dataset.split_by, *dataset.notes])
+        return TrainResult(written, comparison, [dataset.split_by, *dataset.notes])
     finally:
         group.leave()
 

@@ -17,7 +17,7 @@ from dgsforensics.errors import CheckpointError, DgsError
 
 
 @dataclass
-class State:
+class TrainState:
     """What a step changes."""
 
     step: int
@@ -32,7 +32,7 @@ class State:
         return [p for group in self.optimiser.param_groups for p in group["params"]]
 
 
-def save(state: State, file: Path, fingerprint: str) -> None:
+def save(state: TrainState, file: Path, fingerprint: str) -> None:
     """Write the file at once or not at all; refuses a state with numbers that are not finite."""
     trained, text_head = trained_state(state.model), state.text_head.state_dict()
     memory = [value for kept in state.optimiser.state.values() for value in kept.values()]
@@ -52,7 +52,7 @@ def save(state: State, file: Path, fingerprint: str) -> None:
         )
 
 
-def restore(state: State, file: Path, fingerprint: str) -> None:
+def restore(state: TrainState, file: Path, fingerprint: str) -> None:
     """Bring a state to where the file says; without a file nothing changes.
 
     Raises `CheckpointError` for a damaged file and for one of other data or options.

@@ -24,9 +24,9 @@ from .config import TrainConfig
 from .data import Dataset
 from .distributed import Group
 from .features import TREATMENTS, Treatment, extract
-from .gate import Comparison, Contender
+from .gate import Comparison, GateCandidate
 from .journal import Journal
-from .plan import Plan
+from .plan import TrainPlan
 from .runfolder import RunFolder
 from .student import Step
 from .teacher import Head, balanced_weights, fit_head
@@ -42,7 +42,7 @@ class Context:
     """What all parts need to know."""
 
     config: TrainConfig
-    plan: Plan
+    plan: TrainPlan
     place: RunFolder
     cache: Path
     """Folder of frozen features and captions."""
@@ -157,23 +157,23 @@ def _captioned(context: Context, samples: Sequence[Sample]) -> NDArray[np.float3
 
 def before(
     context: Context, frozen: DetectorModel, samples: Sequence[Sample], teacher: Head
-) -> Contender:
+) -> GateCandidate:
     """What the new detector will be compared with: its base, or from scratch the teacher."""
     base = context.plan.base
     if base is not None and base.config.lora is not None:
         detector = Detector.load(
             context.config.base, str(context.device), context.plan.backbone_file
         )
-        return Contender(
+        return GateCandidate(
             _name(base.config.name), _score(context, detector, samples), detector.thresholds.upper
         )
     features = _frozen(context, frozen, samples, "as_is", 0)
     if base is None:
-        return Contender(
+        return GateCandidate(
             "the teacher, a head on the frozen tower", _linear(teacher, features), None
         )
     head = base.tensors["head.weight"], base.tensors["head.bias"]
-    return Contender(
+    return GateCandidate(
         _name(base.config.name),
         _linear(head, features),
         base.calibration.thresholds().upper,
@@ -237,12 +237,12 @@ def fine_tune(context: Context, model: DetectorModel, material: Material, datase
 
 
 def finish(
-    context: Context, model: DetectorModel, dataset: Dataset, earlier: Contender
+    context: Context, model: DetectorModel, dataset: Dataset, earlier: GateCandidate
 ) -> tuple[Path, Comparison]:
     """Calibration, forgetting gate, and the file: under its name, or as rejected."""
     name = context.plan.student.name
     logits = _score(context, of_model(model), dataset.validation)
-    later = Contender(f"the new detector {name}", logits, None)
+    later = GateCandidate(f"the new detector {name}", logits, None)
     comparison = gate.compare(earlier, later, dataset.validation, context.config.max_regression)
     fitted = _calibration(logits, dataset)
     out = context.place.rejected if comparison.losses else context.place.out

@@ -24,7 +24,7 @@ from .batches import Batch, Material, batches
 from .config import TrainConfig
 from .distributed import Group
 from .interrupts import deferred_interrupt
-from .snapshot import State
+from .snapshot import TrainState
 from .surgery import operate
 from .teacher import Head
 
@@ -173,13 +173,13 @@ def _loss(head: nn.Linear, features: Tensor, batch: Batch) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, batch.labels, reduction="sum") / batch.size
 
 
-def _start(model: DetectorModel, config: TrainConfig, device: torch.device) -> State:
+def _start(model: DetectorModel, config: TrainConfig, device: torch.device) -> TrainState:
     """Step 0: a new text head, an optimiser without memory."""
     torch.manual_seed(_seed(config.seed, 0, -1))  # the same in every process
     text_head = nn.Linear(model.head.in_features, 1).to(device)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam([*trained, *text_head.parameters()], lr=config.lr)
-    return State(0, model, text_head, optimiser)
+    return TrainState(0, model, text_head, optimiser)
 
 
 def _frozen(head: Head, device: torch.device) -> nn.Linear:

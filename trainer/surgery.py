@@ -26,7 +26,7 @@ EPSILON = 1e-6
 """Beside the length of the harmful direction, which then fades where there is no harm."""
 
 
-class Operated(NamedTuple):
+class SurgeryResult(NamedTuple):
     """What to send into the tower, and how much the surgery did."""
 
     gradient: Tensor
@@ -46,7 +46,7 @@ def operate(
     order: Order = "reference",
     reduction: Reduction = "reference",
     batch: int | None = None,
-) -> Operated:
+) -> SurgeryResult:
     """Operate on the gradients of batch-mean losses at the features, all (B, D), row by row.
 
     `task` is that of the student's loss, `teacher` that of the frozen teacher at its features
@@ -60,7 +60,7 @@ def operate(
         help = teacher.clamp(max=0) * (weight / divisor)
     subject = task + help if order == "reference" else task
     kept = subject if text is None else subject - _along(subject, harmful(text))
-    return Operated(
+    return SurgeryResult(
         gradient=kept if order == "reference" else kept + help,
         removed=_ratio(subject - kept, subject),
         added=_ratio(help, task),

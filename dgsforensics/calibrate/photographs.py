@@ -24,7 +24,7 @@ FEWEST = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Images:
+class FolderCount:
     """What became of the files of one folder."""
 
     folder: str
@@ -51,7 +51,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class RateThreshold:
     """A threshold that keeps a false-positive rate, and what it does to the images at hand."""
 
     logit: float
@@ -71,7 +71,7 @@ class Rate:
     """Photographs it takes to promise the rate."""
     confident_from: int
     """Photographs it takes, with none of them flagged, for the interval to end below the rate."""
-    cut: Cut | None
+    cut: RateThreshold | None
     """None: there are too few photographs to promise it."""
 
 
@@ -80,7 +80,7 @@ def count(
     rows: Sequence[Prediction | Failure],
     fingerprints: Mapping[str, int],
     without: Set[str | None],
-) -> Images:
+) -> FolderCount:
     """What counts: the first of each content, and of those the first of each group.
 
     `fingerprints` are those of `groups` by SHA-256; contents in `without` do not count.
@@ -94,7 +94,7 @@ def count(
         distinct.setdefault(row.facts.sha256, row.logit)
     group = near_duplicates.group([fingerprints[sha256] for sha256 in distinct])
     counting = [logit for i, logit in enumerate(distinct.values()) if group[i] == i]
-    return Images(
+    return FolderCount(
         folder=folder,
         files=len(rows),
         unread=len(rows) - len(scored),
@@ -104,7 +104,7 @@ def count(
     )
 
 
-def refuse_too_few(images: Images, kind: str) -> None:
+def refuse_too_few(images: FolderCount, kind: str) -> None:
     """Raises `UsageError` where less than `FEWEST` count, with what became of the rest."""
     if len(images.logits) >= FEWEST:
         return
@@ -129,7 +129,9 @@ def refuse_rates(rates: Sequence[float], photographs: int) -> None:
             )
 
 
-def fit(before: Calibration, real: Images, fake: Images | None, measured_on: str) -> Calibration:
+def fit(
+    before: Calibration, real: FolderCount, fake: FolderCount | None, measured_on: str
+) -> Calibration:
     """A calibration with these photographs.
 
     Temperature and intercept are fitted where there are generated images; otherwise all but the
@@ -150,7 +152,7 @@ def fit(before: Calibration, real: Images, fake: Images | None, measured_on: str
 
 
 def rates(
-    fitted: Calibration, fake: Images | None, asked: Sequence[float] = ()
+    fitted: Calibration, fake: FolderCount | None, asked: Sequence[float] = ()
 ) -> tuple[Rate, ...]:
     """What `RATES` and those asked for come to, ascending."""
     found = []
@@ -161,9 +163,9 @@ def rates(
     return tuple(found)
 
 
-def _cut(rate: float, fitted: Calibration, fake: Images | None) -> Cut:
+def _cut(rate: float, fitted: Calibration, fake: FolderCount | None) -> RateThreshold:
     logit = fitted.at_fpr(rate)
-    return Cut(
+    return RateThreshold(
         logit=logit,
         probability=fitted.probability(logit),
         flagged=_share(fitted.real, logit),

@@ -18,18 +18,18 @@ from safetensors import SafetensorError
 
 from dgsforensics import transfer
 from dgsforensics.calibrate import photographs
-from dgsforensics.calibrate.photographs import Images, Rate
+from dgsforensics.calibrate.photographs import FolderCount, Rate
 from dgsforensics.case import location, store
 from dgsforensics.detector import catalogue, checkpoint
 from dgsforensics.detector.backbone import file_name, sha256_of
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.errors import UsageError
-from dgsforensics.evaluation.output import Unread
+from dgsforensics.evaluation.output import UnreadFile
 from dgsforensics.interrupts import remembered_interrupt
 from dgsforensics.records import Failure, Prediction
 from dgsforensics.scan.job import Job, prepare
 from dgsforensics.scan.output import printable
-from dgsforensics.scan.request import Request as Scan
+from dgsforensics.scan.request import ScanRequest as Scan
 
 SUFFIX = ".safetensors"
 _BOTH = "the same content is among the photographs and among the generated images"
@@ -39,7 +39,7 @@ Rows = list[Prediction | Failure]
 
 
 @dataclass(frozen=True)
-class Request:
+class CalibrationRequest:
     """What the command line asked for; the fields are its options."""
 
     reals: Path
@@ -57,17 +57,17 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CalibrationResult:
     """A calibrated detector that is not written yet, and what to say of it."""
 
     base: Checkpoint
     made: Checkpoint
     path: Path
     """Where it goes."""
-    photographs: Images
-    generated: Images | None
+    photographs: FolderCount
+    generated: FolderCount | None
     rates: tuple[Rate, ...]
-    unread: tuple[Unread, ...]
+    unread: tuple[UnreadFile, ...]
     """Files without a score, and those that are in both folders."""
 
 
@@ -77,7 +77,7 @@ def scores_path(reals: Path) -> Path:
     return place / location.default_path([reals]).name
 
 
-def run(request: Request, tell: Tell) -> Outcome:
+def run(request: CalibrationRequest, tell: Tell) -> CalibrationResult:
     """Score what has no score yet, and calibrate; writes no detector.
 
     `tell` is told what is being done, how much of it is done, of how much. Raises `DgsError`,
@@ -121,7 +121,7 @@ def run(request: Request, tell: Tell) -> Outcome:
         calibration=fitted,
         card=base.card | {"calibrated": _facts(base, real, fake, today)},
     )
-    return Outcome(
+    return CalibrationResult(
         base=base,
         made=made,
         path=path,
@@ -132,7 +132,7 @@ def run(request: Request, tell: Tell) -> Outcome:
     )
 
 
-def write(outcome: Outcome, card: str, *, force: bool) -> str:
+def write(outcome: CalibrationResult, card: str, *, force: bool) -> str:
     """Write the card and, last, the detector; returns the detector's SHA-256.
 
     A backbone that lies beside the original goes along where it would not be found otherwise.
@@ -160,7 +160,7 @@ def _bring(backbone: Path, folder: Path) -> None:
         shutil.copyfile(backbone, part)
 
 
-def _refuse_odd_folders(request: Request) -> None:
+def _refuse_odd_folders(request: CalibrationRequest) -> None:
     folders = [folder for folder in (request.reals, request.fakes) if folder is not None]
     for folder in folders:
         if not folder.is_dir():
@@ -173,7 +173,7 @@ def _refuse_odd_folders(request: Request) -> None:
         )
 
 
-def _target(request: Request, base: Checkpoint) -> Path:
+def _target(request: CalibrationRequest, base: Checkpoint) -> Path:
     """Where the detector goes; raises `UsageError` where it cannot, before hours of work."""
     if request.out is not None and request.name is not None:
         raise UsageError("give --out or --name, not both")
@@ -202,7 +202,7 @@ def _name(folder: Path) -> str:
     return printable(os.path.basename(os.path.abspath(folder)))
 
 
-def _is_fake(path: Path, request: Request) -> bool:
+def _is_fake(path: Path, request: CalibrationRequest) -> bool:
     """Whether a file was found in the folder of generated images."""
     if request.fakes is None:
         return False
@@ -227,13 +227,13 @@ def _contents(rows: Rows) -> set[str | None]:
     return {row.facts.sha256 for row in rows if isinstance(row, Prediction)}
 
 
-def _unread(rows: Rows, both: set[str | None]) -> list[Unread]:
+def _unread(rows: Rows, both: set[str | None]) -> list[UnreadFile]:
     found = []
     for row in rows:
         if isinstance(row, Failure):
-            found.append(Unread(str(row.path), row.reason))
+            found.append(UnreadFile(str(row.path), row.reason))
         elif row.facts.sha256 in both:
-            found.append(Unread(str(row.path), _BOTH))
+            found.append(UnreadFile(str(row.path), _BOTH))
     return found
 
 
@@ -246,7 +246,9 @@ def _original(base: Checkpoint) -> tuple[str, str]:
     return base.config.name, base.sha256
 
 
-def _facts(base: Checkpoint, real: Images, fake: Images | None, today: str) -> dict[str, Any]:
+def _facts(
+    base: Checkpoint, real: FolderCount, fake: FolderCount | None, today: str
+) -> dict[str, Any]:
     """What the card says of it: one step from the original, however often that was calibrated."""
     name, digest = _original(base)
     return {
@@ -257,7 +259,7 @@ def _facts(base: Checkpoint, real: Images, fake: Images | None, today: str) -> d
     }
 
 
-def _origin_of_generated(base: Checkpoint, fake: Images | None, today: str) -> str:
+def _origin_of_generated(base: Checkpoint, fake: FolderCount | None, today: str) -> str:
     if fake is not None:
         return (
             f"{_words(fake, today)}; temperature and intercept of the probability were fitted on "
@@ -274,7 +276,7 @@ def _origin_of_generated(base: Checkpoint, fake: Images | None, today: str) -> s
     return "none: there is no inconclusive band, and the probability is the plain sigmoid"
 
 
-def _words(images: Images, today: str) -> str:
+def _words(images: FolderCount, today: str) -> str:
     return (
         f"{len(images.logits)} in the folder '{images.folder}' ({today}): {images.files} files, "
         f"less {images.unread} without a score, {images.copies} copies and "

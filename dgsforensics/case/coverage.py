@@ -8,10 +8,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dgsforensics.records import Row, ScanInfo
+from dgsforensics.records import CaseRow, ScanInfo
 
 
-def gone(scans: Sequence[ScanInfo]) -> Callable[[Row], bool]:
+def gone(scans: Sequence[ScanInfo]) -> Callable[[CaseRow], bool]:
     """Tells of a row of these scans whether a later one that ran to its end looked in vain.
 
     `folders` of a scan's options holds the folders that it went through; one by an older version,
@@ -24,7 +24,7 @@ def gone(scans: Sequence[ScanInfo]) -> Callable[[Row], bool]:
         if scan.finished is not None
     ]
 
-    def tell(row: Row) -> bool:
+    def tell(row: CaseRow) -> bool:
         path = str(row.path)
         return any(
             number > row.scan_id

@@ -17,7 +17,7 @@ from typing import Any
 
 from dgsforensics.case.store import Case, as_text
 from dgsforensics.errors import CaseError
-from dgsforensics.records import Action, Decision, Judgement, Shown, Verdict
+from dgsforensics.records import Action, Decision, Judgement, ScoreSeen, Verdict
 
 ORIGIN = "0" * 64
 """Stands for the hash before the first entry."""
@@ -37,18 +37,18 @@ Standing = dict[str, dict[str, Decision]]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """What is to be written down about one image."""
 
     path: Path
     sha256: str
     judgement: Judgement | None
     note: str
-    shown: Shown | None
+    shown: ScoreSeen | None
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class LogHead:
     """A log whose hashes all fit."""
 
     entries: int
@@ -66,7 +66,7 @@ class Log:
         self,
         reviewer: str,
         action: Action,
-        entries: Sequence[Entry],
+        entries: Sequence[LogEntry],
         *,
         after: int | None = None,
     ) -> list[Decision]:
@@ -99,7 +99,7 @@ class Log:
             ).fetchall()
         return [_decision(row) for row in rows]
 
-    def verify(self, head: str | None = None) -> Sound:
+    def verify(self, head: str | None = None) -> LogHead:
         """Compute every hash again; `head` is one that was noted earlier and must still be there.
 
         Raises `CaseError` naming the first entry that does not fit.
@@ -119,7 +119,7 @@ class Log:
                 f"the log does not hold {head}: it was cut off or written anew",
                 _TAMPERED,
             )
-        return Sound(expected - 1, before)
+        return LogHead(expected - 1, before)
 
 
 _TAMPERED = "what comes before it is sound; compare with a copy of the case file"
@@ -140,7 +140,7 @@ def standing(decisions: Iterable[Decision], before: Standing | None = None) -> S
 
 
 def _row(
-    number: int, time: str, reviewer: str, step: int, action: Action, entry: Entry
+    number: int, time: str, reviewer: str, step: int, action: Action, entry: LogEntry
 ) -> tuple[Any, ...]:
     """One entry as SQLite holds it, without its hash."""
     place = os.fsencode(os.path.abspath(entry.path))
@@ -159,7 +159,7 @@ def _decision(row: Sequence[Any]) -> Decision:
     shown = None
     if seen[0] is not None:
         model, digest, logit, probability, threshold, verdict = seen
-        shown = Shown(model, digest, logit, probability, threshold, Verdict(verdict))
+        shown = ScoreSeen(model, digest, logit, probability, threshold, Verdict(verdict))
     judgement = None if judged is None else Judgement(judged)
     what = (Path(os.fsdecode(path)), sha256, judgement, note, shown)
     return Decision(number, time, reviewer, step, Action(action), *what, found)

@@ -24,7 +24,7 @@ from dgsforensics.records import Judgement
 from dgsforensics.transfer import holds
 
 
-class Kind(StrEnum):
+class OperationKind(StrEnum):
     """What is done with a file."""
 
     MOVE = "move"
@@ -34,7 +34,7 @@ class Kind(StrEnum):
     """Made on the way to a target."""
 
 
-class State(StrEnum):
+class OperationState(StrEnum):
     """How far an operation is."""
 
     PLANNED = "planned"
@@ -49,7 +49,7 @@ class Operation(NamedTuple):
     id: int
     """0 before it is written down."""
     run: int
-    kind: Kind
+    kind: OperationKind
     source: Path
     """Absolute, as the target: the file that was labelled."""
     target: Path
@@ -76,7 +76,7 @@ class Operation(NamedTuple):
         same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(*ends, strict=False))
         below = 0 if beside else len(list(same))
         base = self.target.parents[below]
-        if self.kind != Kind.TAG and base.name in set(Judgement):
+        if self.kind != OperationKind.TAG and base.name in set(Judgement):
             base = base.parent
         return transfer.link_below(self.source.parents[below], self.source) or transfer.link_below(
             base, self.target
@@ -121,7 +121,7 @@ def alone(case: Case) -> Iterator[None]:
         os.close(lock)
 
 
-def operations(case: Case, *states: State) -> list[Operation]:
+def operations(case: Case, *states: OperationState) -> list[Operation]:
     """The rows in one of these states, the oldest first."""
     marks = ", ".join("?" * len(states))
     with case.reading() as db:
@@ -131,7 +131,7 @@ def operations(case: Case, *states: State) -> list[Operation]:
             states,
         ).fetchall()
     return [
-        Operation(number, run, Kind(kind), _path(source), _path(target), *rest)
+        Operation(number, run, OperationKind(kind), _path(source), _path(target), *rest)
         for number, run, kind, source, target, *rest in rows
     ]
 
@@ -143,7 +143,7 @@ def write_down(case: Case, planned: Sequence[Operation]) -> list[Operation]:
         [last] = db.execute("SELECT coalesce(max(run), 0) FROM filing").fetchone()
         for operation in planned:
             row = operation._replace(run=last + 1)
-            cursor = db.execute(_ADD, _values(row, State.PLANNED))
+            cursor = db.execute(_ADD, _values(row, OperationState.PLANNED))
             assert cursor.lastrowid is not None  # it is None only before an INSERT
             written.append(row._replace(id=cursor.lastrowid))
     return written
@@ -151,30 +151,39 @@ def write_down(case: Case, planned: Sequence[Operation]) -> list[Operation]:
 
 def add_folder(case: Case, operation: Operation, folder: Path) -> None:
     """Record a folder that is about to be made for an operation."""
-    row = operation._replace(id=0, kind=Kind.FOLDER, source=folder, target=folder)
+    row = operation._replace(id=0, kind=OperationKind.FOLDER, source=folder, target=folder)
     with case.reading() as db:
-        db.execute(_ADD, _values(row, State.DONE))
+        db.execute(_ADD, _values(row, OperationState.DONE))
 
 
-def mark(case: Case, operation: Operation, state: State) -> None:
+def mark(case: Case, operation: Operation, state: OperationState) -> None:
     """Record how far it is; with a file that was moved, or moved back, goes its place in the case.
 
     A sidecar that is done took the place of any before it, which then cannot be taken back.
     """
     with case.reading() as db, immediate(db):
         db.execute(f"{_ADD.replace('INSERT', 'INSERT OR REPLACE')}", _values(operation, state))
-        if operation.kind == Kind.MOVE and state in (State.DONE, State.UNDONE):
+        if operation.kind == OperationKind.MOVE and state in (
+            OperationState.DONE,
+            OperationState.UNDONE,
+        ):
             ends = operation.source, operation.target
-            old, new = ends if state == State.DONE else ends[::-1]
+            old, new = ends if state == OperationState.DONE else ends[::-1]
             db.execute(
                 "UPDATE OR REPLACE location SET path = ? WHERE path = ? AND sha256 = ?",
                 (os.fsencode(new), os.fsencode(old), operation.sha256),
             )
-        if operation.kind == Kind.TAG and state == State.DONE:
+        if operation.kind == OperationKind.TAG and state == OperationState.DONE:
             db.execute(
                 "UPDATE filing SET state = ?"
                 " WHERE kind = ? AND state = ? AND target = ? AND id < ?",
-                (State.UNDONE, Kind.TAG, state, os.fsencode(operation.target), operation.id),
+                (
+                    OperationState.UNDONE,
+                    OperationKind.TAG,
+                    state,
+                    os.fsencode(operation.target),
+                    operation.id,
+                ),
             )
 
 
@@ -188,7 +197,8 @@ def begin_undo(case: Case, done: Iterable[Operation]) -> None:
     """Record that these are about to be taken back, on disk when this returns."""
     with case.durable() as db:
         db.executemany(
-            f"UPDATE filing SET state = '{State.UNDOING}' WHERE id = ?", [(row.id,) for row in done]
+            f"UPDATE filing SET state = '{OperationState.UNDOING}' WHERE id = ?",
+            [(row.id,) for row in done],
         )
 
 
@@ -199,8 +209,8 @@ def settle(case: Case) -> int:
     deleted.
     Raises `UsageError` for a file that cannot be deleted although it lies safely elsewhere.
     """
-    pending = operations(case, State.PLANNED, State.UNDOING)
-    undoing = {row.id for row in operations(case, State.UNDOING)}
+    pending = operations(case, OperationState.PLANNED, OperationState.UNDOING)
+    undoing = {row.id for row in operations(case, OperationState.UNDOING)}
     for row in pending:
         try:
             if row.id in undoing:
@@ -224,26 +234,28 @@ def _settle_plan(case: Case, row: Operation) -> None:
             transfer.drop_empty(row.target, row.source)
         forget(case, row)
         return
-    if row.kind == Kind.MOVE and holds(row.source, row.sha256) and _apart(row):
+    if row.kind == OperationKind.MOVE and holds(row.source, row.sha256) and _apart(row):
         row.source.unlink()
-    mark(case, row, State.DONE)
+    mark(case, row, OperationState.DONE)
 
 
 def _settle_undo(case: Case, row: Operation) -> None:
     row.part(row.source).unlink(missing_ok=True)
-    if row.kind != Kind.MOVE:
-        mark(case, row, State.DONE if os.path.lexists(row.target) else State.UNDONE)
+    if row.kind != OperationKind.MOVE:
+        mark(
+            case, row, OperationState.DONE if os.path.lexists(row.target) else OperationState.UNDONE
+        )
     elif not holds(row.source, row.sha256):
         if holds(row.target, row.written) and row.link() is None:
             transfer.drop_empty(row.source, row.target)
-        mark(case, row, State.DONE)
+        mark(case, row, OperationState.DONE)
     elif not holds(row.target, row.written):
-        mark(case, row, State.UNDONE)
+        mark(case, row, OperationState.UNDONE)
     elif _apart(row):
         row.target.unlink()
-        mark(case, row, State.UNDONE)
+        mark(case, row, OperationState.UNDONE)
     else:
-        mark(case, row, State.DONE)
+        mark(case, row, OperationState.DONE)
 
 
 def _apart(row: Operation) -> bool:
@@ -254,7 +266,7 @@ def _apart(row: Operation) -> bool:
 _ADD = "INSERT INTO filing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-def _values(row: Operation, state: State) -> tuple[object, ...]:
+def _values(row: Operation, state: OperationState) -> tuple[object, ...]:
     ends = os.fsencode(row.source), os.fsencode(row.target)
     return (row.id or None, row.run, row.kind, *ends, row.sha256, row.written, row.time, state)
 

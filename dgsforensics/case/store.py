@@ -24,15 +24,15 @@ from typing import Any, Self
 from dgsforensics.case.coverage import gone
 from dgsforensics.case.schema import connect, explained, identity, immediate, moved
 from dgsforensics.records import (
+    CaseRow,
+    EarlierScore,
     Failure,
     FileFacts,
-    Known,
     Prediction,
-    Row,
     ScanInfo,
     ScanSettings,
     Status,
-    Stored,
+    StoredTraits,
 )
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class Case:
         with self.reading() as db:
             return [_info(row) for row in db.execute(f"{_SCANS} ORDER BY id").fetchall()]
 
-    def rows(self, scan_id: int | None = None) -> Iterator[Row]:
+    def rows(self, scan_id: int | None = None) -> Iterator[CaseRow]:
         """The files of a scan in the order they were recorded; by default of the last scan.
 
         A file that a later scan saw again belongs to that one, so earlier scans have gaps.
@@ -137,22 +137,22 @@ class Case:
             scan_id = last.id
         yield from self._rows((scan_id, -1), scan_id)
 
-    def current(self) -> Iterator[Row]:
+    def current(self) -> Iterator[CaseRow]:
         """What is to be reviewed: all files but those that a later scan looked for in vain.
 
         A scan that was interrupted, or of a part of the folder, so takes nothing else away.
         """
         return self._there((0, -1))
 
-    def beyond(self, row: Row) -> Iterator[Row]:
+    def beyond(self, row: CaseRow) -> Iterator[CaseRow]:
         """The same of what was recorded after a row, by its scan or a later one, running or not."""
         return self._there((row.scan_id, row.position))
 
-    def _there(self, after: tuple[int, int]) -> Iterator[Row]:
+    def _there(self, after: tuple[int, int]) -> Iterator[CaseRow]:
         is_gone = gone(self.scans())
         return (row for row in self._rows(after, _NO_LIMIT) if not is_gone(row))
 
-    def _rows(self, after: tuple[int, int], last: int) -> Iterator[Row]:
+    def _rows(self, after: tuple[int, int], last: int) -> Iterator[CaseRow]:
         """The files of the scans up to `last` that come after a scan and a position in it."""
         while True:
             with self.reading() as db:
@@ -162,9 +162,9 @@ class Case:
             for record in page:
                 path, status, reason, logit, cached, mark, claims, domain, *order = record[6:]
                 place, seen = Path(os.fsdecode(path)), FileFacts(*record[:6])
-                traits = None if claims is None else Stored(mark % 2**64, claims)
+                traits = None if claims is None else StoredTraits(mark % 2**64, claims)
                 row = (place, seen, Status(status), reason, logit, bool(cached), *order)
-                yield Row(*(*row, traits, domain))
+                yield CaseRow(*(*row, traits, domain))
             after = page[-1][-2:]
 
     @contextmanager
@@ -210,7 +210,7 @@ class Scan:
         self._preprocessing = as_text(settings.preprocessing)
         self._position = 0
 
-    def known(self, sha256: str) -> Known | None:
+    def known(self, sha256: str) -> EarlierScore | None:
         """The score of these bytes by the same model and preprocessing, from an earlier scan.
 
         Finished or interrupted is the same. This scan's own rows do not count: whether the second
@@ -219,7 +219,7 @@ class Scan:
         key = (sha256, self._model_sha256, self._preprocessing, self.id)
         with self._case.reading() as db:
             row = db.execute(_KNOWN, key).fetchone()
-        return None if row is None else Known(FileFacts(*row[:6]), *row[6:])
+        return None if row is None else EarlierScore(FileFacts(*row[:6]), *row[6:])
 
     def record(self, rows: Iterable[Prediction | Failure]) -> None:
         """Commit a batch, all or nothing; calls in scan order make `Case.rows` come in that order.

@@ -13,7 +13,7 @@ from dgsforensics.wording import counted
 
 if TYPE_CHECKING:
     from dgsforensics.case.store import Case
-    from dgsforensics.review.filing import Outcome
+    from dgsforensics.review.filing import FilingResult
 
 EPILOG = (
     "Exit codes: 0 all done, or nothing to do · 2 wrong usage, or a file that was refused: it is "
@@ -94,7 +94,7 @@ def apply(
 def _carry_out(
     case: "Case", name: str, folder: Path, wanted: list[str], reviewer: str | None, dry: bool
 ) -> int:
-    from dgsforensics.case.ledger import Kind
+    from dgsforensics.case.ledger import OperationKind
     from dgsforensics.records import Judgement
     from dgsforensics.review import filing, labels
     from dgsforensics.scan import progress
@@ -106,9 +106,9 @@ def _carry_out(
         said = {decision.judgement for decision in image.decisions}
         if image.judgement is None and said & set(judgements):
             progress.notice(f"left, for reviewers differ: {printable(str(image))}")
-    plan = filing.plan(case, Kind(name), folder, images, judgements)
+    plan = filing.plan(case, OperationKind(name), folder, images, judgements)
     refused = _report(filing.carry_out(case, plan, dry=dry), _DONE[name], dry)
-    for place, label in filing.outdated(case, plan, reviewer) if name == Kind.TAG else ():
+    for place, label in filing.outdated(case, plan, reviewer) if name == OperationKind.TAG else ():
         progress.notice(printable(f"{place} says {label}, which does not stand any more"))
     return refused
 
@@ -130,9 +130,9 @@ _DONE = {"move": "moved", "copy": "copied", "tag": "tagged"}
 _BACK = "taken back"
 
 
-def _report(outcomes: Iterable["Outcome"], done: str, dry: bool) -> int:
+def _report(outcomes: Iterable["FilingResult"], done: str, dry: bool) -> int:
     """A line for each file, as it comes, and the counts; how many were refused."""
-    from dgsforensics.case.ledger import Kind
+    from dgsforensics.case.ledger import OperationKind
     from dgsforensics.cli import output
     from dgsforensics.scan import progress
     from dgsforensics.scan.output import printable
@@ -151,7 +151,7 @@ def _report(outcomes: Iterable["Outcome"], done: str, dry: bool) -> int:
             counts["done"] += 1
             if done != _BACK:
                 output.show(f"{word}: {source} -> {target}")
-            elif kind == Kind.MOVE:
+            elif kind == OperationKind.MOVE:
                 output.show(f"{word}: {target} -> {source}")
             else:
                 output.show(f"{word}: {target}")

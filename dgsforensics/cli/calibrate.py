@@ -20,8 +20,8 @@ from dgsforensics.cli.options import (
 from dgsforensics.wording import counted
 
 if TYPE_CHECKING:
-    from dgsforensics.calibrate.photographs import Images, Rate, Share
-    from dgsforensics.calibrate.run import Outcome
+    from dgsforensics.calibrate.photographs import FolderCount, Rate, Share
+    from dgsforensics.calibrate.run import CalibrationResult
 
 EPILOG = (
     "Exit codes: 0 written · 2 wrong usage, or a rate that so few photographs cannot promise: then "
@@ -94,7 +94,7 @@ def calibrate(
 
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
     output.start()
-    request = run.Request(
+    request = run.CalibrationRequest(
         reals=reals,
         fakes=fakes,
         model=model,
@@ -128,7 +128,7 @@ def calibrate(
             progress.notice(printable(f"written to {found.path}; use it with --model {use}"))
 
 
-def _remark(found: "Outcome") -> None:
+def _remark(found: "CalibrationResult") -> None:
     """What a person has to know, to standard error."""
     from dgsforensics.scan import progress
     from dgsforensics.scan.output import printable
@@ -147,12 +147,12 @@ def _remark(found: "Outcome") -> None:
             )
 
 
-def _classes(found: "Outcome") -> "list[tuple[Images, str]]":
+def _classes(found: "CalibrationResult") -> "list[tuple[FolderCount, str]]":
     fake = [] if found.generated is None else [(found.generated, "generated images")]
     return [(found.photographs, "photographs"), *fake]
 
 
-def _show(found: "Outcome") -> None:
+def _show(found: "CalibrationResult") -> None:
     """For people, within 80 columns."""
     from dgsforensics.cli import output
 
@@ -193,7 +193,7 @@ def _share(share: "Share") -> tuple[str, str]:
     return f"{share.hits}/{share.count}", f"{100 * share.low:.1f}-{100 * share.high:.1f}%"
 
 
-def _default(found: "Outcome") -> str:
+def _default(found: "CalibrationResult") -> str:
     calibration = found.made.calibration
     cut = calibration.thresholds()
     lower, upper = calibration.probability(cut.lower), calibration.probability(cut.upper)
@@ -201,7 +201,7 @@ def _default(found: "Outcome") -> str:
     return f"A scan without --fpr flags from {upper:.3f}{band}: {cut.origin}."
 
 
-def _probabilities(found: "Outcome") -> str:
+def _probabilities(found: "CalibrationResult") -> str:
     match _kind(found):
         case "fitted":
             return "Probabilities and the lower end of the band were fitted on both folders."
@@ -216,14 +216,14 @@ def _probabilities(found: "Outcome") -> str:
     )
 
 
-def _kind(found: "Outcome") -> str:
+def _kind(found: "CalibrationResult") -> str:
     """What the probabilities are."""
     if found.generated is not None:
         return "fitted"
     return "kept" if found.base.calibration.generated else "unmeasured"
 
 
-def _document(found: "Outcome", digest: str) -> dict[str, Any]:
+def _document(found: "CalibrationResult", digest: str) -> dict[str, Any]:
     """Everything, as JSON types."""
     from dataclasses import asdict
     from importlib.metadata import version
@@ -254,7 +254,7 @@ def _document(found: "Outcome", digest: str) -> dict[str, Any]:
     }
 
 
-def _counts(images: "Images") -> dict[str, Any]:
+def _counts(images: "FolderCount") -> dict[str, Any]:
     return {
         "folder": images.folder,
         "files": images.files,

@@ -108,7 +108,7 @@ def evaluate(
     chosen = next((name for name in slices.CHOICES if name == by), None)
     if chosen is None:
         raise UsageError(f"--by: not known: {by!r}", f"known: {', '.join(slices.CHOICES)}")
-    request = run.Request(
+    request = run.EvaluationRequest(
         data=data,
         models=[str(name) for name in model] if model else [None],
         tiers=parse(tiers),

@@ -11,7 +11,7 @@ from dgsforensics.errors import CheckpointError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from dgsforensics.detector.calibration import Calibration
-    from dgsforensics.detector.catalogue import Entry
+    from dgsforensics.detector.catalogue import CatalogueEntry
     from dgsforensics.detector.config import DetectorConfig
 
 EPILOG = "Exit codes: 0 done · 2 wrong usage, or something is wrong · 130 interrupted."
@@ -192,7 +192,7 @@ def _start(debug: bool) -> None:
     output.start()
 
 
-def _facts(entry: "Entry") -> dict[str, Any]:
+def _facts(entry: "CatalogueEntry") -> dict[str, Any]:
     """A row of the list as JSON types; what is not known is null."""
     loaded = entry.checkpoint
     return {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dgsforensics.records import ScanInfo
     from dgsforensics.review.queries import Order
     from dgsforensics.review.session import Review
-    from dgsforensics.scan.request import Request
+    from dgsforensics.scan.request import ScanRequest
 
 EPILOG = (
     "Keys are shown with ?; [review.keys] in config.toml of your configuration folder changes "
@@ -116,7 +116,7 @@ def review(
     from dgsforensics.case import location
     from dgsforensics.case.store import Case
     from dgsforensics.review.session import Review
-    from dgsforensics.scan.request import Request
+    from dgsforensics.scan.request import ScanRequest
 
     meant = target is None or target.suffix == location.SUFFIX or location.is_case(target)
     scans = not plain and target is not None and target.exists() and not meant
@@ -127,7 +127,7 @@ def review(
         raise UsageError("--case goes with a folder to scan", "or name the case file alone")
     else:
         path = location.find(target)
-    request = Request(
+    request = ScanRequest(
         paths=[target] if scans and target is not None else [],
         model=model,
         backbone_weights=backbone_weights,
@@ -149,7 +149,7 @@ def review(
         _show(loaded, chosen, request, scans, graphics, theme, advance)
 
 
-def _as_before(request: "Request", last: "ScanInfo | None") -> "Request":
+def _as_before(request: "ScanRequest", last: "ScanInfo | None") -> "ScanRequest":
     """What is not asked for is as in the scan before: a review must not judge anew by itself."""
     options = {} if last is None else last.settings.options
     asked = request.threshold is not None or request.fpr is not None
@@ -178,7 +178,7 @@ def _query(review: "Review", query: str | None, sort: str) -> "tuple[str, Order]
 def _show(
     review: "Review",
     chosen: "tuple[str, Order]",
-    request: "Request",
+    request: "ScanRequest",
     scans: bool,
     graphics: str,
     theme: str,

@@ -107,7 +107,7 @@ def scan(
     """
     from dgsforensics.files.content import Limits
     from dgsforensics.scan import run
-    from dgsforensics.scan.request import Request
+    from dgsforensics.scan.request import ScanRequest
 
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
     formats = {"as_json": as_json, "as_jsonl": as_jsonl, "as_csv": as_csv}
@@ -120,7 +120,7 @@ def scan(
         raise UsageError("nothing to scan", "give images, folders or --files-from")
 
     given: dict[str, Any] = {"max_pixels": max_pixels, "max_seconds": max_seconds}
-    request = Request(
+    request = ScanRequest(
         paths=list(paths or []),
         files_from=files_from,
         model=model,
@@ -136,7 +136,7 @@ def scan(
         follow_symlinks=follow_symlinks,
         limits=Limits(**{name: value for name, value in given.items() if value is not None}),
     )
-    form = run.Form(
+    form = run.OutputForm(
         format=chosen[0].removeprefix("as_") if chosen else None,
         output=output,
         settings=[n.removeprefix("as_") for n in context.params if rank(context, n) == 1],

@@ -204,7 +204,7 @@ def train(
     if named_after is None:
         raise UsageError("nothing to train on", "give DATA, --from-case, or both")
     name = named_after.absolute().stem or "detector"
-    request = run.Request(
+    request = run.TrainRequest(
         data=data,
         case=from_case and location.find(from_case),
         out=out or checkpoint.user_folder() / f"{name}.safetensors",

@@ -54,7 +54,7 @@ _UNLABELLED = "outside any label folder"
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedImage:
     """One image as the data describe it; nothing is checked against the file yet."""
 
     path: Path
@@ -100,8 +100,8 @@ def read(
     root: Path | None = None,
     notice: Callable[[str], None] = lambda text: None,
     *,
-    also: Sequence[Listed] = (),
-) -> list[Listed]:
+    also: Sequence[ListedImage] = (),
+) -> list[ListedImage]:
     """What a folder or manifest lists for training, in its order; see the module for the layouts.
 
     The paths in a manifest are relative to `root`, by default the folder it lies in. `notice` is
@@ -121,7 +121,7 @@ def read(
 
 def read_for_evaluation(
     data: Path, notice: Callable[[str], None], failed: Callable[[Failure], None]
-) -> list[Listed]:
+) -> list[ListedImage]:
     """As `read`, without what is for training, and with what is for testing.
 
     One class is enough. `failed` is told of each place in a folder that cannot be looked into.
@@ -136,7 +136,7 @@ def read_for_evaluation(
     return listed
 
 
-def as_sample(listed: Listed) -> Sample:
+def as_sample(listed: ListedImage) -> Sample:
     """A sample on the word of the data alone; raises `UsageError` when they give no SHA-256."""
     if listed.sha256 is None:
         raise UsageError(f"{listed.origin}: no sha256")
@@ -154,9 +154,9 @@ def as_sample(listed: Listed) -> Sample:
 
 def _select(
     data: Path, root: Path | None, without: Split, failed: Callable[[Failure], None]
-) -> tuple[list[Listed], list[str]]:
+) -> tuple[list[ListedImage], list[str]]:
     """What is listed for other parts than `without`; and remarks on what was left out."""
-    listed: list[Listed] = []
+    listed: list[ListedImage] = []
     left_out: Counter[str] = Counter()
     for found in _entries(data, data.parent if root is None else root, failed):
         if isinstance(found, str):
@@ -174,7 +174,9 @@ def _refuse(found: Failure) -> None:
     raise UsageError(f"{found.path}: {found.reason}", "mend it, or move it elsewhere")
 
 
-def _entries(data: Path, root: Path, failed: Callable[[Failure], None]) -> Iterator[Listed | str]:
+def _entries(
+    data: Path, root: Path, failed: Callable[[Failure], None]
+) -> Iterator[ListedImage | str]:
     """What is listed, and for what is not, why."""
     if os.path.isdir(data):
         paths: list[Path] = []
@@ -205,13 +207,13 @@ def _entries(data: Path, root: Path, failed: Callable[[Failure], None]) -> Itera
             raise UsageError(f"{origin}: {error}") from error
 
 
-def _in_folder(path: Path, folders: tuple[str, ...], tree: Tree) -> Listed | str:
+def _in_folder(path: Path, folders: tuple[str, ...], tree: Tree) -> ListedImage | str:
     """What the folders between the root and an image say of it."""
     place = read_place(folders, tree)
     if place is None:
         return _UNLABELLED
     name = place.name or UNKNOWN
-    return Listed(
+    return ListedImage(
         path=path,
         label=place.label,
         generator=name if place.label == Label.GENERATED else None,
@@ -273,7 +275,7 @@ def _csv_rows(content: bytes, file: Path) -> Iterator[tuple[int, Mapping[str, ob
         raise UsageError(f"{file}, line {number}: {error}") from error
 
 
-def _in_manifest(row: Mapping[str, object], root: Path, origin: str) -> Listed | str:
+def _in_manifest(row: Mapping[str, object], root: Path, origin: str) -> ListedImage | str:
     """What one row says, or why it is left out; ValueError for what it must not say."""
     path = row.get("path")
     if not isinstance(path, str) or not path:
@@ -288,7 +290,7 @@ def _in_manifest(row: Mapping[str, object], root: Path, origin: str) -> Listed |
         raise ValueError(f"sha256: expected 64 hexadecimal digits, got {sha256!r}")
     generator = _text(row, "generator") or UNKNOWN
     groups = (_text(row, key, numbers=True) for key in ("near_dup_group", "group"))
-    return Listed(
+    return ListedImage(
         path=root / path,
         label=label,
         generator=generator if label == Label.GENERATED else None,

@@ -49,7 +49,7 @@ Folders = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FolderRole:
     """What the folders say of one image."""
 
     label: Label
@@ -86,7 +86,7 @@ def survey(places: Iterable[Folders]) -> Tree:
     )
 
 
-def read_place(folders: Folders, tree: Tree) -> Place | None:
+def read_place(folders: Folders, tree: Tree) -> FolderRole | None:
     """What the folders from the root of the set down to an image say; None without a label folder.
 
     The label is that of the innermost label folder. The name is that of the folder directly above
@@ -118,7 +118,7 @@ def read_place(folders: Folders, tree: Tree) -> Place | None:
     chosen = next(proper, next(iter(open_names), None))
     # What is marked in several ways is the more guarded: nothing held out may be trained on.
     guarded: tuple[Split, ...] = ("test", "validation", "train")
-    return Place(
+    return FolderRole(
         label=LABELS.get(names[at], Label.REAL),
         name=None if chosen is None else folders[chosen],
         split=next((split for split in guarded if split in splits), None),

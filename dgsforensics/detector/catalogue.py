@@ -27,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueEntry:
     """A file in one of the two folders."""
 
     name: str
@@ -40,9 +40,9 @@ class Entry:
     """Why it cannot be used, for people."""
 
 
-def entries() -> list[Entry]:
+def entries() -> list[CatalogueEntry]:
     """The bundled detectors, then the user's, by name; damaged ones too, with the reason."""
-    found: list[Entry] = []
+    found: list[CatalogueEntry] = []
     for folder, bundled in ((weights_folder(), True), (user_folder(), False)):
         for path in sorted(folder.glob("*.safetensors")):
             if is_backbone(path):
@@ -54,7 +54,7 @@ def entries() -> list[Entry]:
                 problem = _sentence(error)
             if any(entry.name == path.stem for entry in found):
                 problem = "a bundled detector has that name and goes first; rename this one"
-            found.append(Entry(path.stem, path, bundled, loaded, problem))
+            found.append(CatalogueEntry(path.stem, path, bundled, loaded, problem))
     return found
 
 

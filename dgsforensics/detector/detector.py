@@ -38,7 +38,7 @@ from dgsforensics.files.walk import find_files
 from dgsforensics.pictures import decoder, domain, near_duplicates, patches
 from dgsforensics.pictures.decoder import Picture
 from dgsforensics.provenance import claims
-from dgsforensics.records import Failure, FileFacts, Known, Prediction, Status, Traits
+from dgsforensics.records import EarlierScore, Failure, FileFacts, Prediction, Status, Traits
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class Detector:
         batch: int | None = None,
         workers: int | None = None,
         limits: Limits = DEFAULT_LIMITS,
-        known: Callable[[str], Known | None] | None = None,
+        known: Callable[[str], EarlierScore | None] | None = None,
         alter: Callable[[Picture], Picture] | None = None,
     ) -> Iterator[list[Prediction | Failure]]:
         """As `scan`, for what `folders.find_files` found, in lists to be stored at once.
@@ -153,12 +153,12 @@ class Detector:
         size = self.batch_size(batch)
         threads = workers or min(4, os.cpu_count() or 1)
 
-        def prepare(item: Path | Failure) -> _Prepared | Known | Failure:
+        def prepare(item: Path | Failure) -> _Prepared | EarlierScore | Failure:
             if isinstance(item, Failure):
                 return item
             return self._load(item, limits, known, alter)
 
-        pending: list[tuple[Path, _Prepared | Known | Failure]] = []
+        pending: list[tuple[Path, _Prepared | EarlierScore | Failure]] = []
         waiting, flushed = 0, time.monotonic()
         for item, result in ahead(
             prepare, found, workers=threads, size=2 * size + threads, seconds=limits.max_seconds
@@ -197,7 +197,7 @@ class Detector:
         return result
 
     def _flush(
-        self, pending: list[tuple[Path, _Prepared | Known | Failure]], size: int
+        self, pending: list[tuple[Path, _Prepared | EarlierScore | Failure]], size: int
     ) -> tuple[list[Prediction | Failure], int]:
         """Score what waits; also returns the batch size that fitted into memory."""
         fresh = [row.pixels for _, row in pending if isinstance(row, _Prepared)]
@@ -208,7 +208,7 @@ class Detector:
             match row:
                 case Failure():
                     rows.append(row)
-                case Known():
+                case EarlierScore():
                     rows.append(replace(self._judge(path, row, row.logit), cached=True))
                 case _Prepared():
                     logit = next(logits)
@@ -241,9 +241,9 @@ class Detector:
         self,
         path: Path,
         limits: Limits,
-        known: Callable[[str], Known | None] | None,
+        known: Callable[[str], EarlierScore | None] | None,
         alter: Callable[[Picture], Picture] | None,
-    ) -> _Prepared | Known | Failure:
+    ) -> _Prepared | EarlierScore | Failure:
         """Read, look up, decode and select; runs in a thread. Only a `CaseError` ends the scan."""
         facts = FileFacts()
         try:
@@ -278,7 +278,7 @@ class Detector:
         text = "; ".join(note for note in notes if note)
         return _Prepared(picture.facts, pixels, text or None, found)
 
-    def _judge(self, path: Path, row: _Prepared | Known, logit: float) -> Prediction:
+    def _judge(self, path: Path, row: _Prepared | EarlierScore, logit: float) -> Prediction:
         return Prediction(
             path=path,
             facts=row.facts,

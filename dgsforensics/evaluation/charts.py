@@ -19,7 +19,7 @@ _NAME = 28
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChartLine:
     """One series of a square diagram."""
 
     name: str
@@ -30,7 +30,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class ChartBar:
     """One bar, from 0 to 1."""
 
     group: str
@@ -44,7 +44,7 @@ def escaped(text: str) -> str:
     return html.escape(printable(text))
 
 
-def square(identity: str, title: str, across: str, up: str, lines: Sequence[Line]) -> str:
+def square(identity: str, title: str, across: str, up: str, lines: Sequence[ChartLine]) -> str:
     """A diagram over the unit square with its diagonal; `identity` is unique within the page."""
     width, height = _LEFT + _SIDE + 12, _TOP + _SIDE + _BOTTOM
     parts = [_opening(identity, title, width, height, f"{up} against {across}")]
@@ -84,7 +84,7 @@ def legend(names: Sequence[str]) -> str:
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
-def bars(identity: str, title: str, up: str, all_bars: Sequence[Bar]) -> str:
+def bars(identity: str, title: str, up: str, all_bars: Sequence[ChartBar]) -> str:
     """Horizontal bars with their intervals, in groups as they come."""
     left, length, step = 220, 300, 18
     rows: list[str] = []
@@ -110,7 +110,7 @@ def bars(identity: str, title: str, up: str, all_bars: Sequence[Bar]) -> str:
     return "".join([opening, *axis, *rows, "</svg>"])
 
 
-def _bar(bar: Bar, left: int, y: int, length: int) -> str:
+def _bar(bar: ChartBar, left: int, y: int, length: int) -> str:
     told = f"{bar.group}, {bar.series_name}: "
     if bar.value is None:
         return (

@@ -42,7 +42,7 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scored:
+class ScoreSet:
     """What one detector says of N images, and what they are."""
 
     logits: Floats
@@ -82,7 +82,7 @@ def evaluate(scores: Floats, labels: NDArray[np.int64], threshold: float) -> Met
 
 
 def figures(
-    scored: Scored, cuts: Mapping[str, Thresholds], rates: Sequence[float], weights: Floats
+    scored: ScoreSet, cuts: Mapping[str, Thresholds], rates: Sequence[float], weights: Floats
 ) -> dict[str, Floats]:
     """All figures for weightings (B, N), each as (B,); a class in `scored` has weight in each.
 
@@ -148,7 +148,7 @@ def tpr_at_fpr(ranked: Curve, rate: float) -> Floats:
     return found
 
 
-def roc(scored: Scored, most: int = 200) -> list[tuple[float, float]]:
+def roc(scored: ScoreSet, most: int = 200) -> list[tuple[float, float]]:
     """Points (FPR, TPR) of the ROC curve from (0, 0) to (1, 1), at most about `most` of them."""
     ranked = curve(scored.logits, scored.labels, np.ones((1, len(scored.logits))))
     x = _from_nothing(ranked.real)[0] / ranked.real[0, -1]
@@ -157,7 +157,7 @@ def roc(scored: Scored, most: int = 200) -> list[tuple[float, float]]:
     return [(float(x[i]), float(y[i])) for i in kept]
 
 
-def reliability(scored: Scored) -> list[tuple[float, float, int]]:
+def reliability(scored: ScoreSet) -> list[tuple[float, float, int]]:
     """Of each bin that is not empty: mean probability, share generated, images.
 
     Means and shares with the classes weighing alike.
@@ -178,7 +178,7 @@ def reliability(scored: Scored) -> list[tuple[float, float, int]]:
     return found
 
 
-def _at_threshold(scored: Scored, cut: Thresholds, weights: Floats) -> dict[str, Floats]:
+def _at_threshold(scored: ScoreSet, cut: Thresholds, weights: Floats) -> dict[str, Floats]:
     is_fake = scored.labels == 1
     outside = np.zeros_like(is_fake) if scored.outside is None else scored.outside
     verdicts = [
@@ -207,7 +207,7 @@ def _balanced(labels: NDArray[np.int64], weights: Floats) -> Floats:
     return found
 
 
-def _calibration_error(scored: Scored, balanced: Floats) -> Floats:
+def _calibration_error(scored: ScoreSet, balanced: Floats) -> Floats:
     """Expected calibration error, (B,): arXiv 1706.04599 for the probability of one class."""
     inside = np.eye(BINS)[_bins(scored.probabilities)]  # (N, BINS)
     found: Floats = np.abs(

@@ -37,7 +37,7 @@ HEADS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class DetectorThreshold:
     """A threshold of a detector."""
 
     fpr: float | None
@@ -59,12 +59,12 @@ class Subject:
     model_sha256: str
     preprocessing: str
     calibrated_on: str
-    cuts: tuple[Cut, ...]
+    cuts: tuple[DetectorThreshold, ...]
     """The default first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FigureRow:
     """Figures of one detector on one slice in one tier."""
 
     detector: str
@@ -105,7 +105,7 @@ class Curves:
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class UnreadFile:
     """A file without a score, and why."""
 
     path: str
@@ -131,9 +131,9 @@ class Evaluation:
     copies: int
     """Left out as copies of another one of the same source and generator."""
     notes: tuple[str, ...]
-    unread: tuple[Unread, ...]
+    unread: tuple[UnreadFile, ...]
     detectors: tuple[Subject, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[FigureRow, ...]
     differences: tuple[Difference, ...]
     curves: tuple[Curves, ...]
 
@@ -221,7 +221,7 @@ def tables(found: Evaluation) -> list[Table]:
     return made
 
 
-def _table(title: str, rows: Sequence[Row], names: Mapping[str, str]) -> Table:
+def _table(title: str, rows: Sequence[FigureRow], names: Mapping[str, str]) -> Table:
     """`names` are figures by what stands over them."""
     table = _empty(title)
     for head, name in names.items():
@@ -269,7 +269,7 @@ def _empty(title: str) -> Table:
     return table
 
 
-def _named(row: Row) -> str:
+def _named(row: FigureRow) -> str:
     # Against its own sources: marked, for the count of real images does not say it.
     return printable(row.slice) + ("*" if row.real_of == "source" else "")
 

@@ -7,12 +7,12 @@ the reader's settings.
 from collections.abc import Iterable, Sequence
 
 from dgsforensics.evaluation.bootstrap import Estimate
-from dgsforensics.evaluation.charts import Bar, Line, bars, escaped, legend, square
+from dgsforensics.evaluation.charts import ChartBar, ChartLine, bars, escaped, legend, square
 from dgsforensics.evaluation.output import (
     NOTHING,
     Curves,
     Evaluation,
-    Row,
+    FigureRow,
     figure_names,
     head_of,
     interval,
@@ -120,7 +120,7 @@ def _diagrams(found: Evaluation, tier: str) -> Iterable[str]:
     drawn = [of_name[name] for name in names if name in of_name]
     yield legend(names)
     if drawn:
-        roc = [Line(curves.detector, curves.roc) for curves in drawn]
+        roc = [ChartLine(curves.detector, curves.roc) for curves in drawn]
         calibrated = [_calibration_line(curves) for curves in drawn]
         yield _figure(
             "ROC curve",
@@ -144,23 +144,23 @@ def _diagrams(found: Evaluation, tier: str) -> Iterable[str]:
     rows = {(row.slice, row.detector): row for row in found.rows if row.tier == tier}
     slices = dict.fromkeys(row.slice for row in found.rows)
     each = [
-        Bar(part, number, name, rows[part, name].figures["auroc"])
+        ChartBar(part, number, name, rows[part, name].figures["auroc"])
         for part in slices
         for number, name in enumerate(names)
     ]
     yield _figure(f"AUROC by {found.by}", bars(f"bars-{tier}", f"AUROC, {tier}", "AUROC", each))
 
 
-def _calibration_line(curves: Curves) -> Line:
+def _calibration_line(curves: Curves) -> ChartLine:
     points = [(probability, share) for probability, share, _ in curves.reliability]
     notes = [
         f"{count} images, mean probability {probability:.2f}, share generated {share:.2f}"
         for probability, share, count in curves.reliability
     ]
-    return Line(curves.detector, points, notes)
+    return ChartLine(curves.detector, points, notes)
 
 
-def _figures(name: str, rows: Sequence[Row], names: Sequence[str]) -> str:
+def _figures(name: str, rows: Sequence[FigureRow], names: Sequence[str]) -> str:
     heads = ["", "real", "generated", *map(head_of, names)]
     body = [
         [

@@ -12,7 +12,7 @@ import PIL
 import PIL.Image
 
 from dgsforensics.datasets import labelled
-from dgsforensics.datasets.labelled import Listed
+from dgsforensics.datasets.labelled import ListedImage
 from dgsforensics.detector import checkpoint
 from dgsforensics.detector.calibration import Thresholds
 from dgsforensics.detector.checkpoint import Checkpoint
@@ -21,9 +21,17 @@ from dgsforensics.detector.devices import pick_device
 from dgsforensics.errors import UsageError
 from dgsforensics.evaluation import bootstrap, metrics, scorecard, scores, slices, tiers
 from dgsforensics.evaluation.metrics import Bools, Floats
-from dgsforensics.evaluation.output import Curves, Cut, Difference, Evaluation, Row, Subject, Unread
-from dgsforensics.evaluation.scorecard import Contender
-from dgsforensics.evaluation.slices import By, Entry
+from dgsforensics.evaluation.output import (
+    Curves,
+    DetectorThreshold,
+    Difference,
+    Evaluation,
+    FigureRow,
+    Subject,
+    UnreadFile,
+)
+from dgsforensics.evaluation.scorecard import JudgedDetector
+from dgsforensics.evaluation.slices import By, SliceImage
 from dgsforensics.interrupts import remembered_interrupt
 from dgsforensics.records import Failure, FileFacts, Label, Prediction
 from dgsforensics.wording import counted
@@ -32,7 +40,7 @@ Tell = Callable[[str, int, int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True)
-class Request:
+class EvaluationRequest:
     """What the command line asked for; the fields are its options."""
 
     data: Path
@@ -51,16 +59,16 @@ class Request:
 class _Files:
     """What scoring finds out about the listed files, whatever the detector and tier."""
 
-    def __init__(self, listed: Sequence[Listed]) -> None:
+    def __init__(self, listed: Sequence[ListedImage]) -> None:
         self.listed = listed
         self.facts = [FileFacts()] * len(listed)
-        self.unread: dict[Unread, None] = {}
+        self.unread: dict[UnreadFile, None] = {}
 
     def refuse(self, path: Path, reason: str) -> None:
-        self.unread[Unread(str(path), reason)] = None
+        self.unread[UnreadFile(str(path), reason)] = None
 
 
-def run(request: Request, tell: Tell) -> Evaluation:
+def run(request: EvaluationRequest, tell: Tell) -> Evaluation:
     """Score what has no score yet, and work out all figures.
 
     `tell` is told what is being done, how much of it is done, of how much. Raises `DgsError` for
@@ -94,7 +102,7 @@ def run(request: Request, tell: Tell) -> Evaluation:
         raise UsageError(f"none of {counted(len(listed), 'image')} can be evaluated: {some}")
     entries = [_entry(files, i) for i in used]
     parts = slices.cut(entries, request.by)
-    rows: list[Row] = []
+    rows: list[FigureRow] = []
     differences: list[Difference | None] = []
     curves: list[Curves | None] = []
     todo = len(request.tiers) * len(contenders) * len(parts)
@@ -132,7 +140,7 @@ def run(request: Request, tell: Tell) -> Evaluation:
     )
 
 
-def _contenders(sources: Sequence[Checkpoint], rates: Sequence[float]) -> list[Contender]:
+def _contenders(sources: Sequence[Checkpoint], rates: Sequence[float]) -> list[JudgedDetector]:
     """Detectors with names of their own and their thresholds."""
     if len({source.sha256 for source in sources}) < len(sources):
         raise UsageError("--model: the same detector is named twice")
@@ -145,11 +153,11 @@ def _contenders(sources: Sequence[Checkpoint], rates: Sequence[float]) -> list[C
         cuts: dict[float | None, Thresholds] = {None: source.calibration.thresholds()}
         for rate in rates:
             cuts[rate] = source.calibration.thresholds(fpr=rate)
-        made.append(Contender(name, source.calibration, cuts))
+        made.append(JudgedDetector(name, source.calibration, cuts))
     return made
 
 
-def _subject(source: Checkpoint, contender: Contender) -> Subject:
+def _subject(source: Checkpoint, contender: JudgedDetector) -> Subject:
     probability = contender.calibration.probability
     return Subject(
         name=contender.name,
@@ -157,14 +165,14 @@ def _subject(source: Checkpoint, contender: Contender) -> Subject:
         preprocessing=source.config.preprocessing,
         calibrated_on=contender.calibration.measured_on,
         cuts=tuple(
-            Cut(rate, probability(cut.upper), probability(cut.lower), cut.origin)
+            DetectorThreshold(rate, probability(cut.upper), probability(cut.lower), cut.origin)
             for rate, cut in contender.cuts.items()
         ),
     )
 
 
 def _score(
-    request: Request,
+    request: EvaluationRequest,
     detector: Detector,
     tier: str,
     files: _Files,
@@ -227,6 +235,6 @@ def _usable(files: _Files, logits: Sequence[Floats]) -> tuple[list[int], int]:
     return list(rows.values()), copies
 
 
-def _entry(files: _Files, position: int) -> Entry:
+def _entry(files: _Files, position: int) -> SliceImage:
     listed, facts = files.listed[position], files.facts[position]
-    return Entry(listed, facts, listed.group or str(facts.sha256))
+    return SliceImage(listed, facts, listed.group or str(facts.sha256))

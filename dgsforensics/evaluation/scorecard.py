@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from dgsforensics.detector.calibration import Calibration, Thresholds
 from dgsforensics.evaluation import bootstrap, metrics
 from dgsforensics.evaluation.bootstrap import Estimate
-from dgsforensics.evaluation.metrics import Bools, Floats, Scored
-from dgsforensics.evaluation.output import RATES, Curves, Difference, Row
-from dgsforensics.evaluation.slices import Entry, Slice
+from dgsforensics.evaluation.metrics import Bools, Floats, ScoreSet
+from dgsforensics.evaluation.output import RATES, Curves, Difference, FigureRow
+from dgsforensics.evaluation.slices import Slice, SliceImage
 from dgsforensics.records import Label
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
+class JudgedDetector:
     """What turns a detector's logits into probabilities and verdicts."""
 
     name: str
@@ -30,13 +30,13 @@ class Contender:
 
 
 def row(
-    contender: Contender,
+    contender: JudgedDetector,
     tier: str,
     part: Slice,
-    entries: Sequence[Entry],
+    entries: Sequence[SliceImage],
     logits: Floats,
     outside: Bools,
-) -> Row:
+) -> FigureRow:
     """All figures of a slice; None for those that a missing class leaves open."""
     rows = _having_scores(part, logits)
     scored = _scored(contender, entries, rows, logits, outside)
@@ -49,7 +49,7 @@ def row(
             scored.labels,
             [entries[i].group for i in rows],
         )
-    return Row(
+    return FigureRow(
         detector=contender.name,
         tier=tier,
         slice=part.name,
@@ -61,11 +61,11 @@ def row(
 
 
 def difference(
-    first: tuple[Contender, Floats],
-    second: tuple[Contender, Floats],
+    first: tuple[JudgedDetector, Floats],
+    second: tuple[JudgedDetector, Floats],
     tier: str,
     part: Slice,
-    entries: Sequence[Entry],
+    entries: Sequence[SliceImage],
 ) -> Difference | None:
     """AUROC of the second less that of the first; None where a class is missing."""
     (baseline, before), (contender, after) = first, second
@@ -89,7 +89,11 @@ def difference(
 
 
 def curves(
-    contender: Contender, tier: str, whole: Slice, entries: Sequence[Entry], logits: Floats
+    contender: JudgedDetector,
+    tier: str,
+    whole: Slice,
+    entries: Sequence[SliceImage],
+    logits: Floats,
 ) -> Curves | None:
     """What the diagrams show of the whole set; None where a class is missing."""
     scored = _scored(contender, entries, _having_scores(whole, logits), logits)
@@ -104,22 +108,22 @@ def _having_scores(part: Slice, logits: Floats) -> NDArray[np.int64]:
     return found
 
 
-def _labels(entries: Sequence[Entry], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+def _labels(entries: Sequence[SliceImage], rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.array([entries[i].listed.label == Label.GENERATED for i in rows], dtype=np.int64)
 
 
 def _scored(
-    contender: Contender,
-    entries: Sequence[Entry],
+    contender: JudgedDetector,
+    entries: Sequence[SliceImage],
     rows: NDArray[np.int64],
     logits: Floats,
     outside: Bools | None = None,
-) -> Scored:
+) -> ScoreSet:
     chosen = logits[rows]
     probability = contender.calibration.probability
     probabilities = np.array([probability(logit) for logit in chosen.tolist()], dtype=np.float64)
     beyond = None if outside is None else outside[rows]
-    return Scored(chosen, probabilities, _labels(entries, rows), beyond)
+    return ScoreSet(chosen, probabilities, _labels(entries, rows), beyond)
 
 
 def _suffix(rate: float | None) -> str:

@@ -18,7 +18,7 @@ import platformdirs
 
 from dgsforensics.case.location import named_after
 from dgsforensics.errors import UsageError
-from dgsforensics.records import FileFacts, Known, Prediction
+from dgsforensics.records import EarlierScore, FileFacts, Prediction
 
 _FACTS = tuple(field.name for field in fields(FileFacts))
 _KEY = ("sha256", "tier", "model_sha256", "preprocessing")
@@ -38,7 +38,7 @@ def default_path(data: Path) -> Path:
 class Scores:
     """An open file of scores; `known` may be called from any thread."""
 
-    def __init__(self, file: BinaryIO, path: Path, kept: dict[Key, Known]) -> None:
+    def __init__(self, file: BinaryIO, path: Path, kept: dict[Key, EarlierScore]) -> None:
         """Use `opened`."""
         self.path = path
         self._file = file
@@ -46,7 +46,7 @@ class Scores:
 
     def known(
         self, tier: str, model_sha256: str, preprocessing: str
-    ) -> Callable[[str], Known | None]:
+    ) -> Callable[[str], EarlierScore | None]:
         """The scores of one detector and tier, by the SHA-256 of the file."""
         return lambda sha256: self._kept.get((sha256, tier, model_sha256, preprocessing))
 
@@ -57,7 +57,7 @@ class Scores:
             assert row.facts.sha256 is not None  # every file that was scored was hashed
             key = (row.facts.sha256, tier, row.model_sha256, preprocessing)
             if key not in self._kept:
-                self._kept[key] = Known(row.facts, row.logit, row.reason, row.domain)
+                self._kept[key] = EarlierScore(row.facts, row.logit, row.reason, row.domain)
                 named = dict(zip(_KEY, key, strict=True)) | asdict(row.facts)
                 said = {"logit": row.logit, "note": row.reason, "domain": row.domain}
                 lines.append(json.dumps(named | said) + "\n")
@@ -91,7 +91,7 @@ def opened(path: Path) -> Iterator[Scores]:
         yield Scores(file, path, kept)
 
 
-def _entries(content: bytes, path: Path) -> Iterator[tuple[Key, Known]]:
+def _entries(content: bytes, path: Path) -> Iterator[tuple[Key, EarlierScore]]:
     for number, line in enumerate(content.splitlines(), 1):
         yield _entry(line, path, number)
 
@@ -102,7 +102,7 @@ def _refuse_foreign(tail: bytes) -> None:
         raise ValueError("it is something else")
 
 
-def _entry(line: bytes, path: Path, number: int) -> tuple[Key, Known]:
+def _entry(line: bytes, path: Path, number: int) -> tuple[Key, EarlierScore]:
     try:
         row: Any = json.loads(line)
         key = tuple(row[name] for name in _KEY)
@@ -118,4 +118,4 @@ def _entry(line: bytes, path: Path, number: int) -> tuple[Key, Known]:
             f"{path}, line {number}: not a score as it was written: {error!r}",
             "remove the file, or name another one",
         ) from error
-    return (key[0], key[1], key[2], key[3]), Known(facts, logit, note, domain)
+    return (key[0], key[1], key[2], key[3]), EarlierScore(facts, logit, note, domain)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from dgsforensics.datasets.labelled import UNKNOWN, Listed
+from dgsforensics.datasets.labelled import UNKNOWN, ListedImage
 from dgsforensics.records import FileFacts, Label
 
 By = Literal["generator", "source", "format", "size"]
@@ -20,10 +20,10 @@ _LARGEST = "2048 and more"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SliceImage:
     """An image of the set whose content is known."""
 
-    listed: Listed
+    listed: ListedImage
     facts: FileFacts
     group: str
     """Images of one group are near-duplicates, as the data give it, else the same content."""
@@ -40,12 +40,12 @@ class Slice:
     """Positions among the entries, ascending."""
 
 
-def cut(entries: Sequence[Entry], by: By) -> list[Slice]:
+def cut(entries: Sequence[SliceImage], by: By) -> list[Slice]:
     """The whole set, then its parts in the order of their names, sizes ascending."""
     whole = Slice(ALL, "slice", tuple(range(len(entries))))
     if by == "generator":
         return [whole, *_by_generator(entries)]
-    name_of: dict[str, Callable[[Entry], str]] = {
+    name_of: dict[str, Callable[[SliceImage], str]] = {
         "source": lambda entry: entry.listed.source,
         "format": lambda entry: entry.facts.format or UNKNOWN,
         "size": _size,
@@ -58,7 +58,7 @@ def cut(entries: Sequence[Entry], by: By) -> list[Slice]:
     return [whole, *(Slice(name, "slice", tuple(parts[name])) for name in names)]
 
 
-def _by_generator(entries: Sequence[Entry]) -> list[Slice]:
+def _by_generator(entries: Sequence[SliceImage]) -> list[Slice]:
     generated: dict[str, list[int]] = {}
     real: dict[str, list[int]] = {}
     for i, entry in enumerate(entries):
@@ -76,6 +76,6 @@ def _by_generator(entries: Sequence[Entry]) -> list[Slice]:
     return found
 
 
-def _size(entry: Entry) -> str:
+def _size(entry: SliceImage) -> str:
     longest = max(entry.facts.width or 0, entry.facts.height or 0)
     return next((name for limit, name in _SIZES if longest < limit), _LARGEST)

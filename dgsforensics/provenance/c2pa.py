@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ManifestAction:
     """One action that a manifest records; empty strings where it does not say."""
 
     agent: str
@@ -38,7 +38,7 @@ class Manifest:
 
     generator: str
     """The claim generator, i.e. what wrote the manifest; empty if that is not readable."""
-    steps: tuple[Step, ...]
+    steps: tuple[ManifestAction, ...]
 
 
 def manifests(data: bytes) -> list[Manifest] | None:
@@ -56,7 +56,7 @@ def _manifest(data: bytes, start: int, stop: int) -> Manifest:
     for label in (b"c2pa.claim", b"c2pa.claim.v2"):
         if label in inner:
             generator = _generator(_map(data, *inner[label]))
-    steps: list[Step] = []
+    steps: list[ManifestAction] = []
     assertions = _labelled(data, *inner.get(b"c2pa.assertions", (0, 0)))
     actions = (place for place in assertions if place[0].startswith(b"c2pa.actions"))
     for _, first, last in islice(actions, _MAX_ASSERTIONS):
@@ -73,12 +73,12 @@ def _generator(claim: dict[str, object]) -> str:
     return _text(claim.get("claim_generator"))
 
 
-def _steps(assertion: dict[str, object]) -> Iterator[Step]:
+def _steps(assertion: dict[str, object]) -> Iterator[ManifestAction]:
     actions = assertion.get("actions")
     for action in actions if isinstance(actions, list) else ():
         if isinstance(action, dict):
             agent, source_type = action.get("softwareAgent"), action.get("digitalSourceType")
-            yield Step(_software(agent) or _text(agent), _text(source_type))
+            yield ManifestAction(_software(agent) or _text(agent), _text(source_type))
 
 
 def _software(info: object) -> str:

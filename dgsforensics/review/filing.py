@@ -15,18 +15,18 @@ from pathlib import Path
 from dgsforensics import transfer
 from dgsforensics.case import ledger
 from dgsforensics.case.decisions import Log, standing
-from dgsforensics.case.ledger import Kind, Operation, State
+from dgsforensics.case.ledger import Operation, OperationKind, OperationState
 from dgsforensics.case.store import Case
 from dgsforensics.errors import UnreadableError, UsageError
 from dgsforensics.files.content import reason_of
 from dgsforensics.records import Judgement
 from dgsforensics.review import sidecar
-from dgsforensics.review.labels import Labelled
+from dgsforensics.review.labels import LabelledImage
 from dgsforensics.transfer import holds
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FilingResult:
     """What became of one operation, or would."""
 
     operation: Operation
@@ -37,7 +37,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FilingPlan:
     """What is to be done."""
 
     operations: list[Operation]
@@ -61,8 +61,8 @@ def origins(case: Case) -> tuple[Path, dict[tuple[Path, str], Path]]:
     Raises `UsageError` when there is no common root, or no image.
     """
     first: dict[tuple[Path, str], Path] = {}
-    for row in ledger.operations(case, State.DONE):
-        if row.kind == Kind.MOVE:  # one move may go on from another
+    for row in ledger.operations(case, OperationState.DONE):
+        if row.kind == OperationKind.MOVE:  # one move may go on from another
             before = first.pop((row.source, row.sha256), row.source)
             first[row.target, row.sha256] = before
     with case.reading() as db:
@@ -76,8 +76,12 @@ def origins(case: Case) -> tuple[Path, dict[tuple[Path, str], Path]]:
 
 
 def plan(
-    case: Case, kind: Kind, folder: Path, images: Sequence[Labelled], wanted: Sequence[Judgement]
-) -> Plan:
+    case: Case,
+    kind: OperationKind,
+    folder: Path,
+    images: Sequence[LabelledImage],
+    wanted: Sequence[Judgement],
+) -> FilingPlan:
     """The files of the images with one of the `wanted` labels, and where each is to go.
 
     Below `folder` that is `<label>/<path below the common root of the case>`; for a sidecar the
@@ -90,14 +94,14 @@ def plan(
         raise UsageError(f"{folder}: not a folder")
     root, first = origins(case)
     time = datetime.now(UTC).isoformat(timespec="seconds")
-    made = Plan([], root, folder)
-    if kind == Kind.TAG:
+    made = FilingPlan([], root, folder)
+    if kind == OperationKind.TAG:
         made.replaceable.update((row.target, row.written) for row in _sidecars(case))
     for image in images:
         label = image.judgement
         for path in image.paths if label in wanted else ():
             below = first.get((path, image.sha256), path).relative_to(root)
-            if kind == Kind.TAG:
+            if kind == OperationKind.TAG:
                 place = path if path.is_relative_to(folder) else folder / below
                 target = place.with_name(place.name + ".xmp")
                 content = sidecar.render(image.decisions)
@@ -109,7 +113,7 @@ def plan(
     return made
 
 
-def carry_out(case: Case, plan: Plan, *, dry: bool) -> Iterator[Outcome]:
+def carry_out(case: Case, plan: FilingPlan, *, dry: bool) -> Iterator[FilingResult]:
     """Do one after the other, everything written down before; where `dry`, only look."""
     waiting = []
     for operation in plan.operations:
@@ -117,19 +121,21 @@ def carry_out(case: Case, plan: Plan, *, dry: bool) -> Iterator[Outcome]:
         if outcome is not None:
             yield outcome
         elif dry:
-            yield Outcome(operation, _at_source(operation, plan))
+            yield FilingResult(operation, _at_source(operation, plan))
         else:
             waiting.append(operation)
     for operation in ledger.write_down(case, waiting) if waiting else ():
         refused = _at_source(operation, plan) or _attempt(case, operation, plan)
         if refused is None:
-            ledger.mark(case, operation, State.DONE)
+            ledger.mark(case, operation, OperationState.DONE)
         else:
             ledger.forget(case, operation)
-        yield Outcome(operation, refused)
+        yield FilingResult(operation, refused)
 
 
-def outdated(case: Case, plan: Plan, reviewer: str | None) -> Iterator[tuple[Path, Judgement]]:
+def outdated(
+    case: Case, plan: FilingPlan, reviewer: str | None
+) -> Iterator[tuple[Path, Judgement]]:
     """The sidecars, beside those of the plan, that say what nobody says any more; what they say.
 
     With a `reviewer`, what that one says otherwise.
@@ -150,16 +156,18 @@ def outdated(case: Case, plan: Plan, reviewer: str | None) -> Iterator[tuple[Pat
 
 
 def _sidecars(case: Case) -> list[Operation]:
-    return [row for row in ledger.operations(case, State.DONE) if row.kind == Kind.TAG]
+    return [
+        row for row in ledger.operations(case, OperationState.DONE) if row.kind == OperationKind.TAG
+    ]
 
 
 def runs(case: Case) -> list[int]:
     """The runs of which something can be taken back, the last one last."""
-    done = ledger.operations(case, State.DONE)
-    return sorted({row.run for row in done if row.kind != Kind.FOLDER})
+    done = ledger.operations(case, OperationState.DONE)
+    return sorted({row.run for row in done if row.kind != OperationKind.FOLDER})
 
 
-def undo(case: Case, *, dry: bool) -> Iterator[Outcome]:
+def undo(case: Case, *, dry: bool) -> Iterator[FilingResult]:
     """Take back the last of `runs`, its last file first; where `dry`, only look.
 
     A file goes back, or a copy or sidecar is deleted, only where its content is still the same. A
@@ -168,8 +176,10 @@ def undo(case: Case, *, dry: bool) -> Iterator[Outcome]:
     not come to.
     """
     last = max(runs(case), default=None)
-    done = [row for row in reversed(ledger.operations(case, State.DONE)) if row.run == last]
-    files = [row for row in done if row.kind != Kind.FOLDER]
+    done = [
+        row for row in reversed(ledger.operations(case, OperationState.DONE)) if row.run == last
+    ]
+    files = [row for row in done if row.kind != OperationKind.FOLDER]
     if not dry:
         ledger.begin_undo(case, files)
     for operation in files:
@@ -178,49 +188,51 @@ def undo(case: Case, *, dry: bool) -> Iterator[Outcome]:
             if refused is None:
                 refused = _take_back(operation)
             kept = refused is not None and not gone
-            ledger.mark(case, operation, State.DONE if kept else State.UNDONE)
-        yield Outcome(operation, refused)
+            ledger.mark(case, operation, OperationState.DONE if kept else OperationState.UNDONE)
+        yield FilingResult(operation, refused)
     if not dry:
         yield from _remove_folders(case)
 
 
-def _remove_folders(case: Case) -> Iterator[Outcome]:
+def _remove_folders(case: Case) -> Iterator[FilingResult]:
     """Remove, where they are empty, the folders below which nothing is that was done."""
-    done = ledger.operations(case, State.DONE)
-    used = {folder for row in done if row.kind != Kind.FOLDER for folder in row.target.parents}
+    done = ledger.operations(case, OperationState.DONE)
+    used = {
+        folder for row in done if row.kind != OperationKind.FOLDER for folder in row.target.parents
+    }
     for row in reversed(done):
-        if row.kind != Kind.FOLDER or row.target in used:
+        if row.kind != OperationKind.FOLDER or row.target in used:
             continue
         try:
             row.target.rmdir()
         except OSError as error:
             if error.errno not in _IN_USE:
-                yield Outcome(row, f"the folder stays: {reason_of(error)}")
+                yield FilingResult(row, f"the folder stays: {reason_of(error)}")
                 continue
-        ledger.mark(case, row, State.UNDONE)
+        ledger.mark(case, row, OperationState.UNDONE)
 
 
-def _at_target(operation: Operation, plan: Plan) -> Outcome | None:
+def _at_target(operation: Operation, plan: FilingPlan) -> FilingResult | None:
     """What the place decides where a file is to go; None when nothing is in the way."""
     target = operation.target
     if target == operation.source:
-        return Outcome(operation, already=True)
+        return FilingResult(operation, already=True)
     if link := transfer.link_below(plan.folder, target.parent):
-        return Outcome(operation, f"{link} is a symbolic link, which is not followed")
+        return FilingResult(operation, f"{link} is a symbolic link, which is not followed")
     if not os.path.lexists(target):
         return None
     if holds(target, operation.written):
-        return Outcome(operation, already=True)
+        return FilingResult(operation, already=True)
     if _replaceable(target, plan):
         return None
-    return Outcome(operation, f"{target} is there already and is something else")
+    return FilingResult(operation, f"{target} is there already and is something else")
 
 
-def _replaceable(target: Path, plan: Plan) -> bool:
+def _replaceable(target: Path, plan: FilingPlan) -> bool:
     return target in plan.replaceable and holds(target, plan.replaceable[target])
 
 
-def _at_source(operation: Operation, plan: Plan) -> str | None:
+def _at_source(operation: Operation, plan: FilingPlan) -> str | None:
     """Why a file is not what was labelled; None when it is."""
     source = operation.source
     if source.is_relative_to(plan.root) and (link := transfer.link_below(plan.root, source)):
@@ -232,7 +244,7 @@ def _at_source(operation: Operation, plan: Plan) -> str | None:
     return None if same else "it is not what was labelled: it was changed since"
 
 
-def _attempt(case: Case, operation: Operation, plan: Plan) -> str | None:
+def _attempt(case: Case, operation: Operation, plan: FilingPlan) -> str | None:
     """Do it; why it cannot be done, if so."""
     target = operation.target
     part = operation.part(target)
@@ -242,11 +254,11 @@ def _attempt(case: Case, operation: Operation, plan: Plan) -> str | None:
             ledger.add_folder(case, operation, folder)
             folder.mkdir()
         match operation.kind:
-            case Kind.MOVE:
+            case OperationKind.MOVE:
                 transfer.move(operation.source, target, part, operation.sha256)
-            case Kind.COPY:
+            case OperationKind.COPY:
                 transfer.copy(operation.source, target, part, operation.sha256)
-            case Kind.TAG:
+            case OperationKind.TAG:
                 replace = _replaceable(target, plan)
                 transfer.write(plan.sidecars[operation.written], target, part, replace=replace)
     except UnreadableError as error:
@@ -265,13 +277,13 @@ def _at_end(operation: Operation) -> tuple[str | None, bool]:
         return f"{source} leads to the same file, and it may be the last one", False
     back = holds(source, operation.sha256)
     if not os.path.lexists(target):
-        moved_back = operation.kind == Kind.MOVE and back
+        moved_back = operation.kind == OperationKind.MOVE and back
         return None if moved_back else "it is not there any more", True
     if not holds(target, operation.written):
         return "it was changed since", False
-    if operation.kind == Kind.MOVE and os.path.lexists(source) and not back:
+    if operation.kind == OperationKind.MOVE and os.path.lexists(source) and not back:
         return f"{source} is there and is something else", False
-    if operation.kind == Kind.COPY and not back:
+    if operation.kind == OperationKind.COPY and not back:
         return f"{source} is gone or was changed: the copy is kept", False
     return None, False
 
@@ -280,7 +292,7 @@ def _take_back(operation: Operation) -> str | None:
     """Undo what `_at_end` has looked at; why it cannot be done, if so."""
     source, target = operation.source, operation.target
     try:
-        if operation.kind == Kind.MOVE and not os.path.lexists(source):
+        if operation.kind == OperationKind.MOVE and not os.path.lexists(source):
             source.parent.mkdir(parents=True, exist_ok=True)
             transfer.move(target, source, operation.part(source), operation.sha256)
         else:  # a copy, a sidecar, or a file that also lies where it came from

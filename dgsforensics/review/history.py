@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dgsforensics.case.decisions import Standing, standing
-from dgsforensics.records import Action, Decision, Judgement, Shown
+from dgsforensics.records import Action, Decision, Judgement, ScoreSeen
 
 State = tuple[Judgement | None, str]
 """Label and note."""
@@ -25,7 +25,7 @@ class Change:
 
     path: Path
     sha256: str
-    shown: Shown | None
+    shown: ScoreSeen | None
     before: State
     after: State
 

@@ -16,7 +16,7 @@ from typing import Any
 from dgsforensics import transfer
 from dgsforensics.case.decisions import Log, standing
 from dgsforensics.case.store import Case
-from dgsforensics.datasets.labelled import UNKNOWN, Listed
+from dgsforensics.datasets.labelled import UNKNOWN, ListedImage
 from dgsforensics.errors import UsageError
 from dgsforensics.files.content import reason_of
 from dgsforensics.pictures import near_duplicates
@@ -43,7 +43,7 @@ _LABEL_FIRST = "label images first, with dgsf review or dgsf label"
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabelledImage:
     """An image with a label, or with several that differ."""
 
     sha256: str
@@ -114,7 +114,7 @@ def _by_digest(items: Sequence[Item], name: str) -> list[Item]:
 
 def labelled(
     case: Case, reviewer: str | None = None, notice: Callable[[str], None] = lambda text: None
-) -> list[Labelled]:
+) -> list[LabelledImage]:
     """All images with a label that lie somewhere, by path; of one `reviewer`, if given.
 
     `notice` is told how many lie nowhere any more. Raises `UsageError` when nothing is labelled, or
@@ -138,7 +138,7 @@ def labelled(
     for sha256, mine in given.items():
         said = tuple(d for d in mine if reviewer in (None, d.reviewer))
         if said and sha256 in places:
-            found.append(Labelled(sha256, tuple(places[sha256]), said))
+            found.append(LabelledImage(sha256, tuple(places[sha256]), said))
         elif said:
             lost += 1
     if lost:
@@ -157,13 +157,13 @@ def _places(case: Case) -> dict[str, list[Path]]:
     return places
 
 
-def training(case: Case, notice: Callable[[str], None] = lambda text: None) -> list[Listed]:
+def training(case: Case, notice: Callable[[str], None] = lambda text: None) -> list[ListedImage]:
     """What was labelled AI or real, for training; each image at a place where it still lies.
 
     `notice` is told what is taken and how many images are left out and why. Raises `UsageError`
     when nothing is left.
     """
-    listed: list[Listed] = []
+    listed: list[ListedImage] = []
     left_out: Counter[str] = Counter()
     for image in labelled(case, notice=notice):
         if image.judgement not in TRAINED_ON:
@@ -176,7 +176,7 @@ def training(case: Case, notice: Callable[[str], None] = lambda text: None) -> l
             left_out[_CHANGED] += 1
             continue
         listed.append(
-            Listed(
+            ListedImage(
                 path=path,
                 label=label,
                 generator=UNKNOWN if label == Label.GENERATED else None,
@@ -206,7 +206,7 @@ def training(case: Case, notice: Callable[[str], None] = lambda text: None) -> l
 # Handing them on
 
 
-def rows(case: Case, images: Sequence[Labelled], *, every: bool) -> Iterator[dict[str, Any]]:
+def rows(case: Case, images: Sequence[LabelledImage], *, every: bool) -> Iterator[dict[str, Any]]:
     """The fields of one image and path after another; where `every`, of each reviewer apart.
 
     Without `every`, images whose reviewers differ are passed over.

@@ -11,19 +11,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dgsforensics.case.decisions import Entry, Log
+from dgsforensics.case.decisions import Log, LogEntry
 from dgsforensics.case.store import Case, as_text
 from dgsforensics.detector.calibration import Calibration, Thresholds
 from dgsforensics.errors import CaseError
 from dgsforensics.records import (
     Action,
+    CaseRow,
     Decision,
     Evidence,
     Judgement,
     Mark,
-    Row,
     ScanInfo,
-    Shown,
+    ScoreSeen,
     Status,
     Verdict,
 )
@@ -58,7 +58,7 @@ class Item:
 
     index: int
     """Position in the list of all."""
-    row: Row
+    row: CaseRow
     scale: Scale | None = None
     """None, as the next two, for a file without a score."""
     probability: float | None = None
@@ -98,14 +98,14 @@ class Item:
         return [mark for mark in Mark if mark in present]
 
     @property
-    def shown(self) -> Shown | None:
+    def shown(self) -> ScoreSeen | None:
         """The score as it is to be written down with a decision."""
         if self.scale is None or self.verdict is None or self.probability is None:
             return None
         made = self.scale.scan.settings
         assert self.row.logit is not None  # a verdict comes from it
         scores = (self.row.logit, self.probability, made.threshold)
-        return Shown(made.model, made.model_sha256, *scores, self.verdict)
+        return ScoreSeen(made.model, made.model_sha256, *scores, self.verdict)
 
 
 class Review:
@@ -120,7 +120,7 @@ class Review:
         self._scales: dict[int, Scale] = {}
         self._by_content: dict[str, dict[Item, None]] = {}
         self._by_path: dict[str, Item] = {}
-        self._newest: Row | None = None
+        self._newest: CaseRow | None = None
         """The row recorded last."""
         self._history = History(self.reviewer, blind=blind)
         self._log = Log(case)
@@ -213,7 +213,7 @@ class Review:
         """How many steps can be undone and redone."""
         return len(self._history.undo), len(self._history.redo)
 
-    def _read(self, rows: Iterable[Row]) -> list[Row]:
+    def _read(self, rows: Iterable[CaseRow]) -> list[CaseRow]:
         """All rows and what their scores mean; where that fails, nothing has changed yet."""
         found = list(rows)
         if unknown := {row.scan_id for row in found if row.logit is not None} - set(self._scales):
@@ -221,7 +221,7 @@ class Review:
             self._scales |= {scan.id: Scale.of(scan) for scan in scans if scan.id in unknown}
         return found
 
-    def _add(self, rows: Iterable[Row], before: Mapping[str, Item]) -> list[Item]:
+    def _add(self, rows: Iterable[CaseRow], before: Mapping[str, Item]) -> list[Item]:
         """Items for rows; those that there were `before` at the same path stay the same items."""
         touched, contents = [], set()
         for row in rows:
@@ -250,7 +250,7 @@ class Review:
         if not copies:
             del self._by_content[sha256]
 
-    def _judge(self, item: Item, row: Row) -> None:
+    def _judge(self, item: Item, row: CaseRow) -> None:
         item.row, item._claims = row, None
         item.scale = item.probability = item.verdict = None
         if row.logit is not None:
@@ -265,10 +265,10 @@ class Review:
         """Write what is `wanted`, computed anew for as long as other processes come first."""
         while True:
             self.follow()
-            entries: dict[str, Entry] = {}
+            entries: dict[str, LogEntry] = {}
             for item, state in wanted():
                 if item.sha256 is not None and state != self._state(item):
-                    made = Entry(item.path, item.sha256, *state, item.shown)
+                    made = LogEntry(item.path, item.sha256, *state, item.shown)
                     entries.setdefault(item.sha256, made)
             if not entries or self._append(action, list(entries.values())):
                 return len(entries)
@@ -281,13 +281,13 @@ class Review:
             if not steps:
                 return []
             entries = [
-                Entry(it.path, it.sha256, *(it.before if undoes else it.after), it.shown)
+                LogEntry(it.path, it.sha256, *(it.before if undoes else it.after), it.shown)
                 for it in steps[-1]
             ]
             if self._append(action, entries):
                 return [entry.sha256 for entry in entries]
 
-    def _append(self, action: Action, entries: list[Entry]) -> bool:
+    def _append(self, action: Action, entries: list[LogEntry]) -> bool:
         """False where another process has written since the log was followed."""
         last = self._history.last
         return bool(self._take(self._log.append(self.reviewer, action, entries, after=last)))

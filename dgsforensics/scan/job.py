@@ -20,7 +20,7 @@ from dgsforensics.detector.detector import Detector
 from dgsforensics.files.walk import find_files, read_list_from
 from dgsforensics.records import Failure, Prediction, ScanSettings
 from dgsforensics.scan import output
-from dgsforensics.scan.request import Request
+from dgsforensics.scan.request import ScanRequest
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 class Job:
     """A scan that can begin: files found, detector loaded."""
 
-    request: Request
+    request: ScanRequest
     found: list[Path | Failure]
     detector: Detector
     info: output.RunInfo
@@ -83,7 +83,7 @@ class Job:
         )
 
 
-def prepare(request: Request) -> Job | None:
+def prepare(request: ScanRequest) -> Job | None:
     """Find the files and load the detector; None when the list of files is empty.
 
     Raises `DgsError` for what stops the whole scan.
@@ -119,7 +119,7 @@ def _folders(paths: Sequence[Path]) -> list[str]:
     return [os.path.abspath(path) for path in paths if path != Path("-") and os.path.isdir(path)]
 
 
-def _run_info(request: Request, detector: Detector, case: Path | None) -> output.RunInfo:
+def _run_info(request: ScanRequest, detector: Detector, case: Path | None) -> output.RunInfo:
     probability = detector.calibration.probability
     return output.RunInfo(
         tool_version=version("dgsforensics"),

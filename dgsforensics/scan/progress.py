@@ -37,7 +37,7 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
 
 
-class Bar:
+class ProgressBar:
     """Counts files as they are done; does nothing where there is no terminal."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
@@ -51,10 +51,10 @@ class Bar:
 
 
 @contextmanager
-def bar(total: int, quiet: bool) -> Iterator[Bar]:
+def bar(total: int, quiet: bool) -> Iterator[ProgressBar]:
     """A progress bar over `total` files, on a terminal."""
     if quiet or not sys.stderr.isatty():
-        yield Bar(None, total)
+        yield ProgressBar(None, total)
         return
     columns = (
         BarColumn(bar_width=None),
@@ -71,7 +71,7 @@ def bar(total: int, quiet: bool) -> Iterator[Bar]:
         redirect_stdout=sys.stdout.isatty(),
         redirect_stderr=True,
     ) as progress:
-        yield Bar(progress, total)
+        yield ProgressBar(progress, total)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dgsforensics.files.content import DEFAULT_LIMITS, Limits
 
 
 @dataclass(frozen=True)
-class Request:
+class ScanRequest:
     """What the command line asked for; the fields are its options."""
 
     paths: list[Path]

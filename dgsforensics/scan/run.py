@@ -17,11 +17,11 @@ from dgsforensics.records import Failure, Prediction, ScanSummary, Verdict
 from dgsforensics.scan import output as formats
 from dgsforensics.scan import progress
 from dgsforensics.scan.job import prepare
-from dgsforensics.scan.request import Request
+from dgsforensics.scan.request import ScanRequest
 
 
 @dataclass(frozen=True)
-class Form:
+class OutputForm:
     """How the results are wanted."""
 
     format: str | None
@@ -31,7 +31,7 @@ class Form:
     quiet: bool
 
 
-def run(request: Request, form: Form) -> ExitCode:
+def run(request: ScanRequest, form: OutputForm) -> ExitCode:
     """Scan, record and report; raises `DgsError` for what stops the whole scan."""
     format_name = _format(form)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -97,7 +97,7 @@ def _count(counts: Counter[str], row: Prediction | Failure) -> None:
         counts["cached"] += row.cached
 
 
-def _format(form: Form) -> str:
+def _format(form: OutputForm) -> str:
     if form.format is not None:
         return form.format
     if form.output is None:

@@ -10,9 +10,9 @@ from textual.app import App
 from textual.message import Message
 
 from dgsforensics.errors import CaseError, DgsError
-from dgsforensics.records import Shown
+from dgsforensics.records import ScoreSeen
 from dgsforensics.review.session import Item, Review
-from dgsforensics.scan.request import Request
+from dgsforensics.scan.request import ScanRequest
 from dgsforensics.tui.background import Explainer, scan
 from dgsforensics.tui.board import Board
 from dgsforensics.tui.choice import Choice
@@ -72,7 +72,7 @@ class ReviewApp(App[None]):
         keymap: Mapping[str, str] | None = None,
         theme: str = "dark",
         advance: bool = True,
-        request: Request | None = None,
+        request: ScanRequest | None = None,
         scans: bool = False,
     ) -> None:
         """`request` names the detector and, where `scans` says so, what to scan into the case."""
@@ -137,7 +137,7 @@ class ReviewApp(App[None]):
         self._left.set()
         self.exit()
 
-    def _scan(self, request: Request) -> None:
+    def _scan(self, request: ScanRequest) -> None:
         try:
             scan(request, lambda text: self.post_message(self.Scanning(text)), self._left.is_set)
             complaint = ""
@@ -148,7 +148,7 @@ class ReviewApp(App[None]):
             complaint = f"the scan stopped: internal error: {error!r}"
         self.post_message(self.Scanned(complaint))
 
-    def _explain(self, item: Item, shown: Shown) -> None:
+    def _explain(self, item: Item, shown: ScoreSeen) -> None:
         def left() -> bool:
             return self._left.is_set() or self._shown is not item
 

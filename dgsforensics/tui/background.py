@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dgsforensics.errors import CheckpointError
-from dgsforensics.records import Shown
+from dgsforensics.records import ScoreSeen
 from dgsforensics.review.session import Item
-from dgsforensics.scan.request import Request
+from dgsforensics.scan.request import ScanRequest
 from dgsforensics.tui.heat import Heat
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Tell = Callable[[str], object]
 Stop = Callable[[], bool]
 
 
-def scan(request: Request, tell: Tell, stop: Stop) -> None:
+def scan(request: ScanRequest, tell: Tell, stop: Stop) -> None:
     """Scan into the case, until the end or until told to stop. Raises `DgsError`."""
     tell("loading the detector ...")
     from dgsforensics.scan.job import prepare
@@ -41,13 +41,13 @@ def scan(request: Request, tell: Tell, stop: Stop) -> None:
 class Explainer:
     """Finds which regions moved a score; keeps the detector once it is loaded."""
 
-    def __init__(self, request: Request | None) -> None:
+    def __init__(self, request: ScanRequest | None) -> None:
         """`request` says where the detector runs; None: as `dgsf scan` would by default."""
         self._request = request
         self._detector: Detector | None = None
 
     def explain(
-        self, item: Item, shown: Shown, show: Callable[[Heat], None], tell: Tell, stop: Stop
+        self, item: Item, shown: ScoreSeen, show: Callable[[Heat], None], tell: Tell, stop: Stop
     ) -> None:
         """Show the regions as they are found. Raises `DgsError`."""
         tell("loading the detector ...")
@@ -64,7 +64,7 @@ class Explainer:
         largest = max(abs(region.change) for region in found.regions)
         tell(f"map: covering one region changes the logit {found.logit:.2f} by up to {largest:.2f}")
 
-    def _load(self, shown: Shown) -> "Detector":
+    def _load(self, shown: ScoreSeen) -> "Detector":
         from dgsforensics.detector.detector import Detector
 
         if self._detector is None:

@@ -20,7 +20,7 @@ from dgsforensics.review.relations import Relations
 from dgsforensics.review.session import Item, Review
 from dgsforensics.scan.output import printable
 from dgsforensics.tui.choice import Choice
-from dgsforensics.tui.dialogs import Line, Notice, filter_line
+from dgsforensics.tui.dialogs import LineDialog, NoticeDialog, filter_line
 from dgsforensics.tui.graphics import Renderer
 from dgsforensics.tui.keys import bindings
 from dgsforensics.tui.rows import Rows
@@ -183,7 +183,7 @@ class Board(Screen[None]):
             self.refresh_labels()
 
         before = printable(self.review.note_of(item))
-        self.app.push_screen(Line(f"Note on {phrases.name(item)}", before, check=write))
+        self.app.push_screen(LineDialog(f"Note on {phrases.name(item)}", before, check=write))
 
     def action_undo(self) -> None:
         """Take back the last step."""
@@ -199,7 +199,7 @@ class Board(Screen[None]):
             return write()
         except CaseError as error:
             # Keys typed ahead were meant for the images after this one.
-            self.app.push_screen(Notice(NOT_WRITTEN, self._reason(error), error.hint or ""))
+            self.app.push_screen(NoticeDialog(NOT_WRITTEN, self._reason(error), error.hint or ""))
             return None
 
     def _reason(self, error: CaseError) -> str:

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shot:
+class DecodedPicture:
     """One picture for the screen, or why there is none."""
 
     image: Image.Image | None
@@ -51,7 +51,7 @@ class Shot:
         return 1.0 if self.image is None else self.image.width / self.size[0]
 
 
-def from_image(image: Image.Image) -> Shot:
+def from_image(image: Image.Image) -> DecodedPicture:
     """Prepare an RGB picture of any size for the screen."""
     size = image.size
     if image.width * image.height > MAX_PIXELS:
@@ -63,7 +63,7 @@ def from_image(image: Image.Image) -> Shot:
     while level.width * level.height > SMALL:
         level = level.reduce(4)
         smaller.append(level)
-    return Shot(image, size, None, tuple(smaller))
+    return DecodedPicture(image, size, None, tuple(smaller))
 
 
 class Decoder:
@@ -76,7 +76,7 @@ class Decoder:
         capacity: int = CAPACITY,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        """`ready` is told, in a decoding thread, of each path for which `get` now has a `Shot`.
+        """`ready` is told, in a decoding thread, of each path for which `get` now has a picture.
 
         It must neither block nor raise: let it post a message.
         """
@@ -87,7 +87,7 @@ class Decoder:
         self._wishes: list[Path] = []
         self._waiting: deque[Path] = deque()
         """The wishes that are still to be looked at."""
-        self._shots: OrderedDict[Path, Shot] = OrderedDict()
+        self._shots: OrderedDict[Path, DecodedPicture] = OrderedDict()
         """The one used last comes last."""
         self._bytes = 0
         self._busy: dict[Path, threading.Timer] = {}
@@ -113,7 +113,7 @@ class Decoder:
             self._waiting = deque(self._wishes)
             self._changed.notify_all()
 
-    def get(self, path: Path) -> Shot | None:
+    def get(self, path: Path) -> DecodedPicture | None:
         """The picture, when it is decoded; None while it is not, or no longer."""
         with self._changed:
             shot = self._shots.get(path)
@@ -178,10 +178,10 @@ class Decoder:
             else:
                 _log.warning("%d files keep their decoders busy without end", len(self._stuck))
             reason = f"took longer than {self._limits.max_seconds:g} s to read"
-            self._keep(path, Shot(None, (0, 0), reason))
+            self._keep(path, DecodedPicture(None, (0, 0), reason))
         self._ready(path)
 
-    def _keep(self, path: Path, shot: Shot) -> bool:
+    def _keep(self, path: Path, shot: DecodedPicture) -> bool:
         """Store, and make room for it; False when there was room only without it."""
         if path in self._shots:
             self._drop(path)
@@ -206,13 +206,13 @@ class Decoder:
         self._bytes -= _cost(self._shots.pop(path))
 
 
-def _cost(shot: Shot) -> int:
+def _cost(shot: DecodedPicture) -> int:
     """Bytes; Pillow takes four for an RGB pixel. A failure is never dropped and costs nothing."""
     levels = [shot.image, *shot.smaller] if shot.image else []
     return sum(4 * level.width * level.height for level in levels)
 
 
-def _decode(path: Path, limits: Limits) -> Shot:
+def _decode(path: Path, limits: Limits) -> DecodedPicture:
     try:
         return from_image(Image.fromarray(decoder.load(path, limits).pixels))
     except ImageError as error:
@@ -222,4 +222,4 @@ def _decode(path: Path, limits: Limits) -> Shot:
     except Exception as error:  # a defect of ours; the other pictures still count
         _log.warning("%r: %r", str(path), error, exc_info=_log.isEnabledFor(logging.DEBUG))
         reason = f"internal error: {error!r}"
-    return Shot(None, (0, 0), reason)
+    return DecodedPicture(None, (0, 0), reason)

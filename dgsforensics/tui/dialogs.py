@@ -18,7 +18,7 @@ from dgsforensics.scan.output import printable
 from dgsforensics.tui.keys import SECTIONS, spelled
 
 
-class Line(ModalScreen[str | None]):
+class LineDialog(ModalScreen[str | None]):
     """Asks for one line; gives it, or None when the user thinks better of it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel")]
@@ -57,7 +57,7 @@ class Line(ModalScreen[str | None]):
         self.dismiss(event.value)
 
 
-class Notice(ModalScreen[None]):
+class NoticeDialog(ModalScreen[None]):
     """Says what went wrong; keys typed ahead end here, only Esc leads back."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "close")]
@@ -76,10 +76,10 @@ class Notice(ModalScreen[None]):
             yield Static("Esc to go on", classes="dim")
 
 
-def filter_line(query: str, check: Callable[[str], object]) -> Line:
+def filter_line(query: str, check: Callable[[str], object]) -> LineDialog:
     """Asks for a query."""
     hints = {f"{name}:": hint for name, hint in NAMES.items()}
-    return Line("Filter: all words must hold; -word: not that word", query, hints, check)
+    return LineDialog("Filter: all words must hold; -word: not that word", query, hints, check)
 
 
 COLUMNS = {

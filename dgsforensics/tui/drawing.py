@@ -12,7 +12,7 @@ from textual.strip import Strip
 
 from dgsforensics.scan.output import printable
 from dgsforensics.tui import blocks, graphics, viewport
-from dgsforensics.tui.decoding import Shot
+from dgsforensics.tui.decoding import DecodedPicture
 from dgsforensics.tui.graphics import Protocol, Renderer
 from dgsforensics.tui.heat import Heat, signs, tinted
 from dgsforensics.tui.viewport import Frame, View
@@ -27,7 +27,7 @@ NAME_COLUMNS = 16
 class Part:
     """One picture and its columns of the pane."""
 
-    shot: Shot | None
+    shot: DecodedPicture | None
     caption: str
     left: int
     cells: tuple[int, int]
@@ -41,7 +41,7 @@ class Part:
 
 
 def arrange(
-    pictures: Sequence[tuple[Shot | None, str]],
+    pictures: Sequence[tuple[DecodedPicture | None, str]],
     view: View,
     size: tuple[int, int],
     renderer: Renderer,

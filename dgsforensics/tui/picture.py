@@ -15,7 +15,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from dgsforensics.tui import drawing, graphics, viewport
-from dgsforensics.tui.decoding import Shot
+from dgsforensics.tui.decoding import DecodedPicture
 from dgsforensics.tui.drawing import Part
 from dgsforensics.tui.graphics import Protocol, Renderer
 from dgsforensics.tui.heat import Heat
@@ -51,7 +51,7 @@ class PicturePane(Widget):
     ) -> None:
         super().__init__(id=id, classes=classes)
         self._renderer = renderer
-        self._pictures: list[tuple[Shot | None, str]] = [(None, "")]
+        self._pictures: list[tuple[DecodedPicture | None, str]] = [(None, "")]
         self._view = View()
         self._heat: Heat = ()
         self._heat_shown = True
@@ -65,7 +65,7 @@ class PicturePane(Widget):
 
     # What is shown
 
-    def show(self, shot: Shot | None, caption: str) -> None:
+    def show(self, shot: DecodedPicture | None, caption: str) -> None:
         """Show a picture, fitted, with a name below it and nothing beside it.
 
         Without a shot the caption is that of a picture being loaded; "" when none is selected.
@@ -76,7 +76,7 @@ class PicturePane(Widget):
         self._heat_shown = True
         self._change()
 
-    def beside(self, shot: Shot | None, caption: str = "") -> None:
+    def beside(self, shot: DecodedPicture | None, caption: str = "") -> None:
         """Show a second picture to the right, zoomed and panned alike; ("" for none).
 
         The same part of both is shown at the same size, whatever their numbers of pixels.

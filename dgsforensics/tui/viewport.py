@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from dgsforensics.tui.decoding import Shot
+from dgsforensics.tui.decoding import DecodedPicture
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, as fractions of a picture's width and height."""
@@ -141,7 +141,7 @@ def _clamped(fraction: float) -> float:
     return min(max(fraction, 0.0), 1.0)
 
 
-def cut(shot: Shot, shown: Frame) -> Image.Image:
+def cut(shot: DecodedPicture, shown: Frame) -> Image.Image:
     """The visible part in display pixels; enlarged without smoothing, reduced with."""
     if shot.image is None:
         raise ValueError("there is no picture to cut from")
