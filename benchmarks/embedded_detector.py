@@ -21,12 +21,11 @@ import numpy as np
 from corpus import BACKBONE, HEAD, INPUT, L2, PER_SOURCE, Corpus, arguments, logits, read_out
 
 from dgsforensics import Detector
-from dgsforensics.detector import calibration, checkpoint
+from dgsforensics.detector import calibration, card, checkpoint
 from dgsforensics.detector.backbone import sha256_of
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.detector.config import DetectorConfig
-from dgsforensics.trainer import card
 from dgsforensics.trainer.teacher import fit_head
 
 

@@ -16,13 +16,14 @@ from corpus import CALIBRATION, FOLDS, PAIRED, Corpus, linear, mean_over_folds
 from PIL import Image
 
 from dgsforensics import Detector
+from dgsforensics.detector import card
 from dgsforensics.detector.binomial import interval
 from dgsforensics.evaluation import tiers
-from dgsforensics.evaluation.metrics import evaluate
+from dgsforensics.evaluation.metrics import evaluate, metrics_row
 from dgsforensics.evaluation.output import Evaluation, FigureRow
 from dgsforensics.evaluation.run import EvaluationRequest, run
 from dgsforensics.evaluation.slices import By
-from dgsforensics.trainer import card, splits
+from dgsforensics.trainer import splits
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from rendered import gallery
@@ -48,7 +49,7 @@ def left_out(
     for what, cell in (("source", splits.by_source), ("generator", splits.by_generator)):
         scores, fold_of = corpus.out_of_fold(linear, [train], list(tests.values()), cell)
         lines = [
-            card.metrics_row(f"all, {name}", mean_over_folds(score, y, fold_of))
+            metrics_row(f"all, {name}", mean_over_folds(score, y, fold_of))
             for name, score in zip(tests, scores, strict=True)
         ]
         table_note = note.format(what)
@@ -57,7 +58,7 @@ def left_out(
             for name in names[counts >= ENOUGH]:
                 fold = fold_of[generator == name][0]
                 part = (generator == name) | ((y == 0) & (fold_of == fold))
-                lines.append(card.metrics_row(name, evaluate(scores[0][part], y[part], 0.0)))
+                lines.append(metrics_row(name, evaluate(scores[0][part], y[part], 0.0)))
             table_note += (
                 f" By generator ({ENOUGH} images or more): {next(iter(tests))}, against the "
                 "photographs of its fold."

@@ -283,3 +283,11 @@ class CaseRow:
     """None where nobody looked."""
     domain: str | None = None
     """As `Prediction.domain`."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadFile:
+    """A file without a score, and why."""
+
+    path: str
+    reason: str

@@ -4,19 +4,19 @@ import pytest
 import torch
 
 import tiny_clip
+from dgsforensics.detector import card
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.detector.config import LoraConfig
 from dgsforensics.errors import CheckpointError
-from dgsforensics.trainer import card
 
 TENSORS = {"head.weight": torch.zeros(1, 64), "head.bias": torch.zeros(1)}
 
 
 def test_the_card_states_what_a_reader_needs() -> None:
-    from dgsforensics.evaluation.metrics import Metrics
+    from dgsforensics.evaluation.metrics import Metrics, metrics_row
 
-    row = card.metrics_row("all", Metrics(3, 4, 0.81234, None, 0.5, 0.25, 0.0, 1.0))
+    row = metrics_row("all", Metrics(3, 4, 0.81234, None, 0.5, 0.25, 0.0, 1.0))
     facts = {
         "summary": "A test.",
         "command": "make it",

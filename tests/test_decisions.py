@@ -188,11 +188,11 @@ def test_a_decision_outlives_the_process(case_path: Path) -> None:
     script = """
 import os, signal, sys
 from pathlib import Path
-from dgsforensics.case.decisions import Entry, Log
+from dgsforensics.case.decisions import Log, LogEntry
 from dgsforensics.records import Action, Judgement
 from dgsforensics.case.store import Case
 with Case.open(Path(sys.argv[1])) as case:
-    Log(case).append("ann", Action.LABEL, [Entry(Path("/a"), "a" * 64, Judgement.AI, "", None)])
+    Log(case).append("ann", Action.LABEL, [LogEntry(Path("/a"), "a" * 64, Judgement.AI, "", None)])
     os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", script, str(case_path)], timeout=60, check=False)

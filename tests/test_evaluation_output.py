@@ -15,8 +15,8 @@ from dgsforensics.evaluation.output import (
     Evaluation,
     FigureRow,
     Subject,
-    UnreadFile,
 )
+from dgsforensics.records import UnreadFile
 
 HALF = Estimate(0.5, 0.25, 0.751)
 BARE = Estimate(0.0625, None, None)

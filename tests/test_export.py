@@ -10,14 +10,14 @@ import torch
 import tiny_clip
 from conftest import photo
 from dgsforensics.datasets.labelled import Sample
-from dgsforensics.detector import calibration, checkpoint
+from dgsforensics.detector import calibration, card, checkpoint
 from dgsforensics.detector.backbone import load_backbone
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.config import LoraConfig
 from dgsforensics.detector.detector import Detector
 from dgsforensics.detector.model import DetectorModel
 from dgsforensics.records import Label
-from dgsforensics.trainer import card, export, plan
+from dgsforensics.trainer import export, plan
 from dgsforensics.trainer.config import TrainConfig
 from dgsforensics.trainer.data import Dataset
 from dgsforensics.trainer.gate import Comparison, GateCandidate, compare

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import made_case
-from dgsforensics import transfer
-from dgsforensics.case import ledger
+from dgsforensics import atomic
+from dgsforensics.case import ledger, transfer
 from dgsforensics.case.ledger import OperationKind, OperationState
 from dgsforensics.case.store import Case
 from dgsforensics.errors import UnreadableError, UsageError
@@ -176,7 +176,7 @@ def test_a_name_taken_at_the_last_moment_is_not_overwritten(tmp_path: Path, anyh
     for act in (
         lambda: transfer.move(source, target, part, made_case.sha256(b"new")),
         lambda: transfer.copy(source, target, part, made_case.sha256(b"new")),
-        lambda: transfer.write(b"new", target, part),
+        lambda: atomic.write(b"new", target, part),
     ):
         with pytest.raises(FileExistsError):
             act()
@@ -532,7 +532,7 @@ def interrupted_at(where: str, monkeypatch: pytest.MonkeyPatch, killed: bool) ->
 
     monkeypatch.setattr(os, where, interrupt)
     if killed:
-        monkeypatch.setattr(transfer, "drop_empty", lambda taken, waiting: None)
+        monkeypatch.setattr(atomic, "drop_empty", lambda taken, waiting: None)
 
 
 @pytest.mark.parametrize("killed", [False, True])

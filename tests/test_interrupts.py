@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from dgsforensics.trainer.interrupts import deferred_interrupt
+from dgsforensics.interrupts import deferred_interrupt
 
 
 def press() -> None:

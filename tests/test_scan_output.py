@@ -11,7 +11,9 @@ import pytest
 
 from dgsforensics.records import Failure, FileFacts, Prediction, ScanSummary, Status, Verdict
 from dgsforensics.scan import output
-from dgsforensics.scan.output import FIELDS, WRITERS, RunInfo, fields_of, printable, to_json
+from dgsforensics.scan.output import FIELDS, WRITERS, RunInfo, fields_of
+from dgsforensics.tables import to_json
+from dgsforensics.wording import printable
 
 FACTS = FileFacts("ab" * 32, 1234, "JPEG", 640, 480, 1)
 SCORED = Prediction(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dgsforensics import transfer
+from dgsforensics import atomic
 from dgsforensics.case.store import Case
 from dgsforensics.datasets import labelled
 from dgsforensics.datasets.labelled import ListedImage, Sample, as_sample
@@ -20,8 +20,7 @@ from dgsforensics.errors import UsageError
 from dgsforensics.pictures import near_duplicates
 from dgsforensics.records import Label
 from dgsforensics.review import labels
-from dgsforensics.scan.output import printable
-from dgsforensics.wording import counted
+from dgsforensics.wording import counted, printable
 
 from . import contents, splits
 from .contents import ReadableImage, place, some
@@ -142,7 +141,7 @@ def write_split(dataset: Dataset, file: Path) -> None:
     try:
         # In ASCII, where the bytes of a path that are not UTF-8 survive as escapes.
         with (
-            transfer.replacing(file) as part_file,
+            atomic.replacing(file) as part_file,
             part_file.open("w", encoding="ascii", newline="\n") as stream,
         ):
             stream.writelines(json.dumps(row) + "\n" for row in rows)

@@ -8,13 +8,12 @@ from typing import Any
 from torch import Tensor
 
 from dgsforensics.datasets.labelled import Sample
-from dgsforensics.detector import checkpoint
+from dgsforensics.detector import card, checkpoint
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.records import Label
-from dgsforensics.scan.output import printable
+from dgsforensics.wording import printable
 
-from . import card
 from .config import TrainConfig
 from .data import Dataset
 from .gate import Comparison

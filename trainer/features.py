@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from dgsforensics import transfer
+from dgsforensics import atomic
 from dgsforensics.datasets.labelled import Sample
 from dgsforensics.detector.config import InputConfig
 from dgsforensics.detector.detector import input_pixels
@@ -71,7 +71,7 @@ class FeatureCache:
         name = hashlib.sha256("".join(rows).encode()).hexdigest()[:16]
         # By a stream: to a name of another suffix numpy adds its own.
         with (
-            transfer.replacing(self._folder / f"{name}.npz") as part,
+            atomic.replacing(self._folder / f"{name}.npz") as part,
             part.open("wb") as stream,
         ):
             np.savez(stream, keys=np.array(list(rows)), rows=np.stack(list(rows.values())))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dgsforensics import transfer
+from dgsforensics import atomic
 
 
 class Journal:
@@ -47,7 +47,7 @@ def _keep_before(step: int, file: Path) -> None:
             break
         if earlier:
             kept.append(line + b"\n")
-    with transfer.replacing(file) as part:
+    with atomic.replacing(file) as part:
         part.write_bytes(b"".join(kept))
 
 

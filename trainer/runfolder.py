@@ -9,7 +9,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from dgsforensics import transfer
+from dgsforensics import atomic
 from dgsforensics.errors import UsageError
 
 from .config import TrainConfig
@@ -107,7 +107,7 @@ def _start_over(place: RunFolder, config: TrainConfig) -> None:
     place.folder.mkdir(parents=True, exist_ok=True)
     for path in (place.options, place.split, place.metrics, place.state):
         path.unlink(missing_ok=True)
-    with transfer.replacing(place.options) as part:
+    with atomic.replacing(place.options) as part:
         part.write_text(config.to_toml(), encoding="utf-8")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dgsforensics import transfer
+from dgsforensics import atomic
 from dgsforensics.detector.checkpoint import trained_state
 from dgsforensics.detector.model import DetectorModel
 from dgsforensics.errors import CheckpointError, DgsError
@@ -39,7 +39,7 @@ def save(state: TrainState, file: Path, fingerprint: str) -> None:
     numbers = [*trained.values(), *text_head.values(), *filter(torch.is_tensor, memory)]
     if not all(bool(torch.isfinite(value).all()) for value in numbers):
         raise DgsError(f"step {state.step}: the weights are no longer finite", "try a lower lr")
-    with transfer.replacing(file) as part:
+    with atomic.replacing(file) as part:
         torch.save(
             {
                 "fingerprint": fingerprint,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dgsforensics.datasets.labelled import UNKNOWN, Sample
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Label
-from dgsforensics.scan.output import printable
+from dgsforensics.wording import printable
 
 Cell = Callable[[Sample], str]
 By = Literal["auto", "generator", "source", "group"]

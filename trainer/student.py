@@ -18,12 +18,12 @@ from torch.nn import functional as F
 
 from dgsforensics.detector.model import DetectorModel
 from dgsforensics.errors import DgsError
+from dgsforensics.interrupts import deferred_interrupt
 
 from . import snapshot
 from .batches import Batch, Material, batches
 from .config import TrainConfig
 from .distributed import Group
-from .interrupts import deferred_interrupt
 from .snapshot import TrainState
 from .surgery import operate
 from .teacher import Head

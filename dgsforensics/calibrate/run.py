@@ -16,20 +16,19 @@ from typing import Any
 import platformdirs
 from safetensors import SafetensorError
 
-from dgsforensics import transfer
+from dgsforensics import atomic
 from dgsforensics.calibrate import photographs
 from dgsforensics.calibrate.photographs import FolderCount, Rate
-from dgsforensics.case import location, store
+from dgsforensics.case import contents, location, store
 from dgsforensics.detector import catalogue, checkpoint
 from dgsforensics.detector.backbone import file_name, sha256_of
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.errors import UsageError
-from dgsforensics.evaluation.output import UnreadFile
 from dgsforensics.interrupts import remembered_interrupt
-from dgsforensics.records import Failure, Prediction
+from dgsforensics.records import Failure, Prediction, UnreadFile
 from dgsforensics.scan.job import Job, prepare
-from dgsforensics.scan.output import printable
 from dgsforensics.scan.request import ScanRequest as Scan
+from dgsforensics.wording import printable
 
 SUFFIX = ".safetensors"
 _BOTH = "the same content is among the photographs and among the generated images"
@@ -156,7 +155,7 @@ def _bring(backbone: Path, folder: Path) -> None:
     folders = (folder, checkpoint.user_folder())
     if not backbone.is_file() or any((near / backbone.name).is_file() for near in folders):
         return
-    with transfer.replacing(folder / backbone.name) as part:
+    with atomic.replacing(folder / backbone.name) as part:
         shutil.copyfile(backbone, part)
 
 
@@ -218,9 +217,8 @@ def _score(job: Job, case: Path, tell: Tell) -> tuple[Rows, dict[str, int]]:
                 raise KeyboardInterrupt
             rows += batch
             tell("scores", len(rows), len(job.found), {})
-    with store.Case.open(case) as opened, opened.reading() as db:
-        found = db.execute("SELECT sha256, fingerprint FROM image WHERE fingerprint IS NOT NULL")
-        return rows, {sha256: number % 2**64 for sha256, number in found}
+    with store.Case.open(case) as opened:
+        return rows, contents.fingerprints(opened)
 
 
 def _contents(rows: Rows) -> set[str | None]:

@@ -15,13 +15,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from dgsforensics import transfer
+from dgsforensics import atomic
+from dgsforensics.case import transfer
 from dgsforensics.case.schema import immediate
 from dgsforensics.case.store import Case
+from dgsforensics.case.transfer import holds
 from dgsforensics.errors import CaseError, UsageError
 from dgsforensics.files.content import reason_of
 from dgsforensics.records import Judgement
-from dgsforensics.transfer import holds
 
 
 class OperationKind(StrEnum):
@@ -231,7 +232,7 @@ def _settle_plan(case: Case, row: Operation) -> None:
     # The name was free when this was planned, so what has it now was put there by this row.
     if not holds(row.target, row.written):
         if holds(row.source, row.sha256) and row.link() is None:
-            transfer.drop_empty(row.target, row.source)
+            atomic.drop_empty(row.target, row.source)
         forget(case, row)
         return
     if row.kind == OperationKind.MOVE and holds(row.source, row.sha256) and _apart(row):
@@ -247,7 +248,7 @@ def _settle_undo(case: Case, row: Operation) -> None:
         )
     elif not holds(row.source, row.sha256):
         if holds(row.target, row.written) and row.link() is None:
-            transfer.drop_empty(row.source, row.target)
+            atomic.drop_empty(row.source, row.target)
         mark(case, row, OperationState.DONE)
     elif not holds(row.target, row.written):
         mark(case, row, OperationState.UNDONE)
@@ -260,7 +261,7 @@ def _settle_undo(case: Case, row: Operation) -> None:
 
 def _apart(row: Operation) -> bool:
     """Whether one of two names may be deleted, because the other one is a name of its own."""
-    return row.link() is None and not transfer.same_place(row.source, row.target)
+    return row.link() is None and not atomic.same_name(row.source, row.target)
 
 
 _ADD = "INSERT INTO filing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"

@@ -113,6 +113,7 @@ def connect(path: Path, busy: float | None = None) -> sqlite3.Connection:
         try:
             _migrate(db, path)
             _use_wal(db, wait)
+            db.row_factory = sqlite3.Row
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA foreign_keys = ON")
         except BaseException:
@@ -127,6 +128,7 @@ def _read_only(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(
         f"{path.as_uri()}?mode=ro{alone}", uri=True, isolation_level=None, check_same_thread=False
     )
+    db.row_factory = sqlite3.Row
     if _schema_version(db, path) < len(MIGRATIONS):
         db.close()
         raise CaseError(

@@ -95,7 +95,7 @@ def main() -> NoReturn:
 
 
 def _complain(message: str, hint: str | None, debug: bool) -> None:
-    from dgsforensics.scan.output import printable
+    from dgsforensics.wording import printable
 
     if debug:
         traceback.print_exc()

@@ -63,11 +63,11 @@ def apply(
     not what was labelled is not touched. Images whose reviewers differ stay where they are.
     """
     configure_logging(debug=debug)
+    from dgsforensics import console
     from dgsforensics.case import ledger, location
     from dgsforensics.case.store import Case
     from dgsforensics.cli import output
-    from dgsforensics.scan import progress
-    from dgsforensics.scan.output import printable
+    from dgsforensics.wording import printable
 
     ways = {"move": move, "copy": copy, "tag": tag}
     chosen = [(name, folder) for name, folder in ways.items() if folder is not None]
@@ -79,10 +79,10 @@ def apply(
     output.start()
     path = location.find(case)
     if case is None:
-        progress.notice(printable(f"case file: {path}"))
+        console.notice(printable(f"case file: {path}"))
     with Case.open(path) as opened, nullcontext() if dry else ledger.alone(opened):
         if not dry and ledger.settle(opened):
-            progress.notice("an earlier run was cut off; what it had done is recorded now")
+            console.notice("an earlier run was cut off; what it had done is recorded now")
         if undo:
             refused = _undo(opened, dry)
         else:
@@ -94,35 +94,35 @@ def apply(
 def _carry_out(
     case: "Case", name: str, folder: Path, wanted: list[str], reviewer: str | None, dry: bool
 ) -> int:
+    from dgsforensics import console
     from dgsforensics.case.ledger import OperationKind
     from dgsforensics.records import Judgement
     from dgsforensics.review import filing, labels
-    from dgsforensics.scan import progress
-    from dgsforensics.scan.output import printable
+    from dgsforensics.wording import printable
 
     judgements = list(map(Judgement, wanted))
-    images = labels.labelled(case, reviewer, progress.notice)
+    images = labels.labelled(case, reviewer, console.notice)
     for image in images:
         said = {decision.judgement for decision in image.decisions}
         if image.judgement is None and said & set(judgements):
-            progress.notice(f"left, for reviewers differ: {printable(str(image))}")
+            console.notice(f"left, for reviewers differ: {printable(str(image))}")
     plan = filing.plan(case, OperationKind(name), folder, images, judgements)
     refused = _report(filing.carry_out(case, plan, dry=dry), _DONE[name], dry)
     for place, label in filing.outdated(case, plan, reviewer) if name == OperationKind.TAG else ():
-        progress.notice(printable(f"{place} says {label}, which does not stand any more"))
+        console.notice(printable(f"{place} says {label}, which does not stand any more"))
     return refused
 
 
 def _undo(case: "Case", dry: bool) -> int:
+    from dgsforensics import console
     from dgsforensics.review import filing
-    from dgsforensics.scan import progress
 
     runs = filing.runs(case)
     if not runs:
-        progress.notice("there is nothing to take back")
+        console.notice("there is nothing to take back")
     refused = _report(filing.undo(case, dry=dry), _BACK, dry)
     if len(runs) > 1 and not refused:
-        progress.notice(f"{len(runs) - 1} earlier runs can be taken back, each with another --undo")
+        console.notice(f"{len(runs) - 1} earlier runs can be taken back, each with another --undo")
     return refused
 
 
@@ -132,10 +132,10 @@ _BACK = "taken back"
 
 def _report(outcomes: Iterable["FilingResult"], done: str, dry: bool) -> int:
     """A line for each file, as it comes, and the counts; how many were refused."""
+    from dgsforensics import console
     from dgsforensics.case.ledger import OperationKind
     from dgsforensics.cli import output
-    from dgsforensics.scan import progress
-    from dgsforensics.scan.output import printable
+    from dgsforensics.wording import printable
 
     word = f"would be {done}" if dry else done
     counts = {"done": 0, "already": 0, "refused": 0}
@@ -144,7 +144,7 @@ def _report(outcomes: Iterable["FilingResult"], done: str, dry: bool) -> int:
         if outcome.refused is not None:
             counts["refused"] += 1
             place = target if done == _BACK else source
-            progress.notice(printable(f"not {done}: {place}: {outcome.refused}"))
+            console.notice(printable(f"not {done}: {place}: {outcome.refused}"))
         elif outcome.already:
             counts["already"] += 1
         else:
@@ -158,7 +158,7 @@ def _report(outcomes: Iterable["FilingResult"], done: str, dry: bool) -> int:
     already = f", {counts['already']} were there already" if counts["already"] else ""
     refused = f", {counts['refused']} refused" if counts["refused"] else ""
     if done != _BACK or any(counts.values()):
-        progress.notice(f"{counted(counts['done'], 'file')} {word}{already}{refused}")
+        console.notice(f"{counted(counts['done'], 'file')} {word}{already}{refused}")
     return counts["refused"]
 
 

@@ -86,11 +86,12 @@ def calibrate(
     Photographs alone give thresholds; with generated images the probability is fitted as well. A
     promise holds for photographs from the source of these, and for no others.
     """
+    from dgsforensics import console
     from dgsforensics.calibrate import run
     from dgsforensics.cli import output
-    from dgsforensics.scan import progress
-    from dgsforensics.scan.output import printable, to_json
-    from dgsforensics.trainer import card
+    from dgsforensics.detector import card
+    from dgsforensics.tables import to_json
+    from dgsforensics.wording import printable
 
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
     output.start()
@@ -109,12 +110,12 @@ def calibrate(
     )
     with interruptible():
         try:
-            with progress.stages(quiet) as tell:
+            with console.stages(quiet) as tell:
                 found = run.run(request, tell)
         except KeyboardInterrupt:
             if not quiet:
                 kept = run.scores_path(reals)
-                progress.notice(f"scores so far are kept in {printable(kept)}")
+                console.notice(f"scores so far are kept in {printable(kept)}")
             raise
         if not quiet:
             _remark(found)
@@ -125,23 +126,23 @@ def calibrate(
             _show(found)
         if not quiet:
             use = found.made.config.name if out is None else str(out)
-            progress.notice(printable(f"written to {found.path}; use it with --model {use}"))
+            console.notice(printable(f"written to {found.path}; use it with --model {use}"))
 
 
 def _remark(found: "CalibrationResult") -> None:
     """What a person has to know, to standard error."""
-    from dgsforensics.scan import progress
-    from dgsforensics.scan.output import printable
+    from dgsforensics import console
+    from dgsforensics.wording import printable
 
     if found.unread:
-        progress.notice(f"{counted(len(found.unread), 'file')} did not count:")
+        console.notice(f"{counted(len(found.unread), 'file')} did not count:")
         for unread in found.unread[:_SHOWN]:
-            progress.notice(f"  {printable(unread.path)}: {printable(unread.reason)}")
+            console.notice(f"  {printable(unread.path)}: {printable(unread.reason)}")
         if len(found.unread) > _SHOWN:
-            progress.notice(f"  and {len(found.unread) - _SHOWN} more, which --json lists")
+            console.notice(f"  and {len(found.unread) - _SHOWN} more, which --json lists")
     for images, kind in _classes(found):
         if len(images.logits) < FEW:
-            progress.notice(
+            console.notice(
                 f"only {len(images.logits)} {kind}: what is measured on them is uncertain, see the "
                 "intervals"
             )

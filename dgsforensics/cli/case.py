@@ -52,10 +52,10 @@ def verify(
 ) -> None:
     """Compute the chain of hashes through the log of decisions again."""
     _start(debug)
+    from dgsforensics import console
     from dgsforensics.case import location
     from dgsforensics.case.decisions import Log
     from dgsforensics.case.store import Case
-    from dgsforensics.scan import progress
 
     if head is not None:
         head = head.lower()
@@ -66,7 +66,7 @@ def verify(
         sound = Log(opened).verify(head)
     output.show(f"{path}: {counted(sound.entries, 'decision')}, sound", f"head {sound.head}")
     if head is None:
-        progress.notice(
+        console.notice(
             "note the head elsewhere: with --head it proves later that nothing up to here was "
             "changed or cut off"
         )
@@ -84,7 +84,7 @@ def log(
     from dgsforensics.case import location
     from dgsforensics.case.decisions import Log
     from dgsforensics.case.store import Case
-    from dgsforensics.scan.output import to_json
+    from dgsforensics.tables import to_json
 
     path = location.find(case)
     with Case.open(path) as opened:
@@ -109,14 +109,14 @@ def _start(debug: bool) -> None:
 
 def _facts(path: Path) -> list[str]:
     """When it was last used, how much it holds, and of which folder."""
+    from dgsforensics.case import contents
     from dgsforensics.case.decisions import Log, standing
     from dgsforensics.case.store import Case
     from dgsforensics.review import filing
 
     with Case.open(path) as case:
         scans, decisions = case.scans(), Log(case).after()
-        with case.reading() as db:
-            [images] = db.execute("SELECT count(DISTINCT sha256) FROM location").fetchone()
+        images = len({sha256 for _, sha256 in contents.locations(case)} - {None})
         root = str(filing.origins(case)[0]) if images else "-"
     times = [(scan.finished or scan.started).isoformat() for scan in scans]
     times += [decision.time for decision in decisions[-1:]]

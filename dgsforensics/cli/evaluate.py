@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dgsforensics import transfer
+from dgsforensics import atomic
 from dgsforensics.cli.options import (
     BackboneWeights,
     Batch,
@@ -96,11 +96,11 @@ def evaluate(
     and calibration, with 95 % intervals. Scores are kept: run it again after an interruption, or
     with other options, and only what is missing is scored.
     """
+    from dgsforensics import console
     from dgsforensics.evaluation import run, slices
     from dgsforensics.evaluation.scores import default_path
     from dgsforensics.evaluation.tiers import parse
-    from dgsforensics.scan import progress
-    from dgsforensics.scan.output import printable
+    from dgsforensics.wording import printable
 
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
     if as_json and as_csv:
@@ -124,11 +124,11 @@ def evaluate(
         _refuse_unwritable(html)
     with interruptible():
         try:
-            with progress.stages(quiet) as tell:
+            with console.stages(quiet) as tell:
                 found = run.run(request, tell)
         except KeyboardInterrupt:
             if not quiet:
-                progress.notice(f"scores so far are kept in {printable(request.scores)}")
+                console.notice(f"scores so far are kept in {printable(request.scores)}")
             raise
         if not quiet:
             _remark(found)
@@ -139,19 +139,19 @@ def evaluate(
 
 def _remark(found: "Evaluation") -> None:
     """What a person has to know about the data, to standard error."""
-    from dgsforensics.scan import progress
-    from dgsforensics.scan.output import printable
+    from dgsforensics import console
+    from dgsforensics.wording import printable
 
     for note in found.notes:
-        progress.notice(printable(note))
+        console.notice(printable(note))
     if found.copies:
-        progress.notice(f"{counted(found.copies, 'image')} left out: copies.")
+        console.notice(f"{counted(found.copies, 'image')} left out: copies.")
     if found.unread:
-        progress.notice(f"{counted(len(found.unread), 'file')} could not be evaluated:")
+        console.notice(f"{counted(len(found.unread), 'file')} could not be evaluated:")
         for unread in found.unread[:_SHOWN]:
-            progress.notice(f"  {printable(unread.path)}: {printable(unread.reason)}")
+            console.notice(f"  {printable(unread.path)}: {printable(unread.reason)}")
         if len(found.unread) > _SHOWN:
-            progress.notice(f"  and {len(found.unread) - _SHOWN} more, which --json lists")
+            console.notice(f"  and {len(found.unread) - _SHOWN} more, which --json lists")
 
 
 def _refuse_unwritable(page: Path) -> None:
@@ -165,7 +165,7 @@ def _write_page(found: "Evaluation", file: Path) -> None:
     from dgsforensics.evaluation import page
 
     try:
-        with transfer.replacing(file) as part:
+        with atomic.replacing(file) as part:
             part.write_text(page.render(found), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--html: cannot write {file}: {error.strerror}") from error

@@ -39,19 +39,19 @@ def export(
     listed on standard error.
     """
     configure_logging(debug=debug)
+    from dgsforensics import console
     from dgsforensics.case import location
     from dgsforensics.case.store import Case
     from dgsforensics.cli import output
     from dgsforensics.review import labels as handing
-    from dgsforensics.scan import progress
-    from dgsforensics.scan.output import printable
+    from dgsforensics.wording import printable
 
     kinds = {".jsonl": handing.as_jsonl, ".csv": handing.as_csv}
     as_bytes = handing.as_jsonl if labels == _STDOUT else kinds.get(labels.suffix.lower())
     if as_bytes is None:
         raise UsageError(f"--labels: {labels.name} ends neither in .jsonl nor in .csv")
     with Case.open(location.find(case)) as opened:
-        found = handing.labelled(opened, reviewer, progress.notice)
+        found = handing.labelled(opened, reviewer, console.notice)
         rows = list(handing.rows(opened, found, every=every))
     content = as_bytes(rows)
     if labels == _STDOUT:
@@ -61,9 +61,9 @@ def export(
         handing.save(content, labels, force=force)
     differ = [image for image in found if image.judgement is None and not every]
     for image in differ:
-        progress.notice(f"left out, for reviewers differ: {printable(str(image))}")
+        console.notice(f"left out, for reviewers differ: {printable(str(image))}")
     left_out = f", {len(differ)} left out" if differ else ""
-    progress.notice(
+    console.notice(
         f"{counted(len(rows), 'row')} of {counted(len(found) - len(differ), 'image')}{left_out}"
     )
     if labels != _STDOUT:

@@ -50,13 +50,13 @@ def label(
     that it had.
     """
     configure_logging(debug=debug)
+    from dgsforensics import console
     from dgsforensics.case.store import Case
     from dgsforensics.files.walk import read_list_from
     from dgsforensics.records import Judgement
     from dgsforensics.review import labels
     from dgsforensics.review.session import Review
-    from dgsforensics.scan import progress
-    from dgsforensics.scan.output import printable
+    from dgsforensics.wording import printable
 
     if not judgement:
         raise UsageError("--as is missing: what are they?", "--as ai, real, unsure, unfit or none")
@@ -67,7 +67,7 @@ def label(
     who = signature(reviewer)
     path, wanted = _case_and_names(list(names or []))
     if len(wanted) == len(names or []):
-        progress.notice(printable(f"case file: {path}"))
+        console.notice(printable(f"case file: {path}"))
     if files_from is not None:
         wanted += map(str, read_list_from(files_from))
     if not wanted:
@@ -78,7 +78,7 @@ def label(
         changed = review.label(chosen, meant, note)
     said = "not labelled any more" if meant is None else f"labelled {meant}"
     before = f", {len(chosen) - changed} of them before" if changed < len(chosen) else ""
-    progress.notice(f"{counted(len(chosen), 'image')} {said} by {printable(who)}{before}")
+    console.notice(f"{counted(len(chosen), 'image')} {said} by {printable(who)}{before}")
 
 
 def _case_and_names(names: list[str]) -> tuple[Path, list[str]]:

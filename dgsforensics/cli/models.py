@@ -37,7 +37,7 @@ def list_models(
     """List the detectors known by name: those that come along, then your own."""
     _start(debug)
     from dgsforensics.detector import catalogue
-    from dgsforensics.scan.output import to_json
+    from dgsforensics.tables import to_json
 
     found = catalogue.entries()
     if as_json:
@@ -62,9 +62,8 @@ def list_models(
 def info(model: Model, as_json: AsJson = False, debug: Debug = False) -> None:
     """Show the model card: data, thresholds, figures, limits."""
     _start(debug)
-    from dgsforensics.detector import checkpoint
-    from dgsforensics.scan.output import to_json
-    from dgsforensics.trainer import card
+    from dgsforensics.detector import card, checkpoint
+    from dgsforensics.tables import to_json
 
     path = checkpoint.resolve(model)
     loaded = checkpoint.read(path)
@@ -147,10 +146,9 @@ def import_model(
     Writes the detector, its card, and the tower it stands on. Nothing in the file is run.
     """
     _start(debug)
-    from dgsforensics.detector import catalogue, checkpoint, import_dgsnet
-    from dgsforensics.scan import progress
-    from dgsforensics.scan.output import printable
-    from dgsforensics.trainer import card
+    from dgsforensics import console
+    from dgsforensics.detector import card, catalogue, checkpoint, import_dgsnet
+    from dgsforensics.wording import printable
 
     name = file.stem if name is None else name
     folder = checkpoint.user_folder() if out is None else out
@@ -162,7 +160,7 @@ def import_model(
     origin = made.card["origin"]
     adapters = f", adapters {origin['adapters']}" if "adapters" in origin else ""
     use = printable(name if out is None else written[0])
-    progress.notice(f"{origin['layout']}{adapters}; not calibrated; use it with --model {use}")
+    console.notice(f"{origin['layout']}{adapters}; not calibrated; use it with --model {use}")
 
 
 @app.command(epilog=EPILOG)

@@ -101,7 +101,7 @@ def configure_logging(*, quiet: bool = False, verbose: bool = False, debug: bool
     """Messages to standard error; below warnings only on request."""
     from rich.file_proxy import FileProxy
 
-    from dgsforensics.scan.progress import console
+    from dgsforensics.console import console
 
     level = logging.ERROR if quiet else logging.WARNING
     logging.basicConfig(

@@ -15,7 +15,7 @@ def start() -> None:
 
 def show(*lines: str) -> None:
     """Print results, what a terminal would act on as escapes."""
-    from dgsforensics.scan.output import printable
+    from dgsforensics.wording import printable
 
     try:
         for line in lines:
@@ -29,7 +29,7 @@ def show(*lines: str) -> None:
 
 def table(rows: Sequence[Sequence[str]]) -> None:
     """In columns as wide as they need to be; a row may end early, with a remark."""
-    from dgsforensics.scan.output import printable
+    from dgsforensics.wording import printable
 
     shown = [[printable(cell) for cell in row] for row in rows]
     whole = [row for row in shown if len(row) == len(shown[0])]

@@ -14,8 +14,7 @@ from dgsforensics.review import phrases, queries
 from dgsforensics.review.dossier import describe
 from dgsforensics.review.queries import Order
 from dgsforensics.review.session import Item, Review
-from dgsforensics.scan.output import printable
-from dgsforensics.wording import counted
+from dgsforensics.wording import counted, printable
 
 HELP = """Commands, each with Enter:
   1 or ai, 2 or real, 3 or unsure, 4 or unfit: label this image (unfit: not an image to judge)

@@ -180,10 +180,10 @@ def train(
     `dgsf scan --model`.
     """
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
+    from dgsforensics import console
     from dgsforensics.case import location
     from dgsforensics.detector import checkpoint
-    from dgsforensics.scan import progress
-    from dgsforensics.scan.output import printable
+    from dgsforensics.wording import printable
 
     try:
         from dgsforensics.trainer import config as options
@@ -216,17 +216,17 @@ def train(
         resume=resume,
         force=force,
     )
-    with interruptible(), progress.stages(quiet) as tell:
+    with interruptible(), console.stages(quiet) as tell:
         outcome = run.train(request, tell)
     if outcome is None:  # one of several processes; the first one reports
         raise typer.Exit(ExitCode.CLEAN)
     for note in outcome.notes if not quiet else []:
-        progress.notice(note)
+        console.notice(note)
     _print_comparison(outcome.comparison)
     if outcome.comparison.remark:
-        progress.notice(outcome.comparison.remark)
+        console.notice(outcome.comparison.remark)
     for loss in outcome.comparison.losses:
-        progress.notice(f"rejected: {loss}, more than --max-regression allows")
+        console.notice(f"rejected: {loss}, more than --max-regression allows")
     print(f"written: {printable(outcome.written)}")
     raise typer.Exit(ExitCode.REJECTED if outcome.comparison.losses else ExitCode.CLEAN)
 
@@ -236,7 +236,7 @@ def _print_comparison(comparison: "Comparison") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from dgsforensics.scan.output import printable
+    from dgsforensics.wording import printable
 
     table = Table(box=None, header_style="bold")
     table.add_column("held out", overflow="fold")

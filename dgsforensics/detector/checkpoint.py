@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dgsforensics import transfer
+from dgsforensics import atomic
 from dgsforensics.detector.backbone import (
     BUNDLED,
     load_backbone,
@@ -70,7 +70,7 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
 
 def save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file at once or not at all, readable by whom the umask says."""
-    with transfer.replacing(path) as part:
+    with atomic.replacing(path) as part:
         part.touch()
         mode = part.stat().st_mode  # safetensors makes files that only their owner can read
         save_file(tensors, part, metadata=metadata)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dgsforensics.evaluation.bootstrap import Estimate
-from dgsforensics.scan.output import printable
+from dgsforensics.wording import printable
 
 _SIDE, _LEFT, _TOP, _BOTTOM = 320, 48, 12, 44
 _SERIES = 4

@@ -10,7 +10,8 @@ the classes weigh alike, however many images of each there are.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -223,3 +224,12 @@ def _bins(probabilities: Floats) -> NDArray[np.int64]:
 def _from_nothing(steps: Floats) -> Floats:
     """A curve (B, R) with the point before anything is flagged, (B, R + 1)."""
     return np.pad(steps, ((0, 0), (1, 0)))
+
+
+def metrics_row(name: str, metrics: Metrics) -> dict[str, Any]:
+    """Return one row of a table of results, figures to three decimals."""
+    values = {
+        key: round(value, 3) if isinstance(value, float) else value
+        for key, value in asdict(metrics).items()
+    }
+    return {"": name} | values

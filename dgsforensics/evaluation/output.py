@@ -12,7 +12,9 @@ from typing import Any
 from rich.table import Table
 
 from dgsforensics.evaluation.bootstrap import Estimate
-from dgsforensics.scan.output import printable, to_json
+from dgsforensics.records import UnreadFile
+from dgsforensics.tables import to_json
+from dgsforensics.wording import printable
 
 SCHEMA = 1
 NOTHING = "\N{EN DASH}"
@@ -102,14 +104,6 @@ class Curves:
     """False- and true-positive rate."""
     reliability: list[tuple[float, float, int]]
     """Mean probability, share generated, images, by bin."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadFile:
-    """A file without a score, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,11 @@ from dgsforensics.evaluation.output import (
     Evaluation,
     FigureRow,
     Subject,
-    UnreadFile,
 )
 from dgsforensics.evaluation.scorecard import JudgedDetector
 from dgsforensics.evaluation.slices import By, SliceImage
 from dgsforensics.interrupts import remembered_interrupt
-from dgsforensics.records import Failure, FileFacts, Label, Prediction
+from dgsforensics.records import Failure, FileFacts, Label, Prediction, UnreadFile
 from dgsforensics.wording import counted
 
 Tell = Callable[[str, int, int, Mapping[str, float]], None]

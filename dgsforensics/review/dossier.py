@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dgsforensics.records import Decision
 from dgsforensics.review import phrases
 from dgsforensics.review.session import Item, Review
-from dgsforensics.scan.output import printable
+from dgsforensics.wording import printable
 
 Similar = tuple[Item, int] | None
 """The image that looks most alike, and in how many of 64 bits it differs."""

@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dgsforensics import transfer
-from dgsforensics.case import ledger
+from dgsforensics import atomic
+from dgsforensics.case import contents, ledger, transfer
 from dgsforensics.case.decisions import Log, standing
 from dgsforensics.case.ledger import Operation, OperationKind, OperationState
 from dgsforensics.case.store import Case
+from dgsforensics.case.transfer import holds
 from dgsforensics.errors import UnreadableError, UsageError
 from dgsforensics.files.content import reason_of
 from dgsforensics.records import Judgement
 from dgsforensics.review import sidecar
 from dgsforensics.review.labels import LabelledImage
-from dgsforensics.transfer import holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,11 @@ def origins(case: Case) -> tuple[Path, dict[tuple[Path, str], Path]]:
         if row.kind == OperationKind.MOVE:  # one move may go on from another
             before = first.pop((row.source, row.sha256), row.source)
             first[row.target, row.sha256] = before
-    with case.reading() as db:
-        places = db.execute("SELECT path, sha256 FROM location").fetchall()
-    paths = [(Path(os.fsdecode(raw)), sha256) for raw, sha256 in places]
+    known = contents.locations(case)
     try:
-        root = os.path.commonpath([first.get(place, place[0]).parent for place in paths])
+        root = os.path.commonpath(
+            [str(first.get((path, sha256 or ""), path).parent) for path, sha256 in known]
+        )
     except ValueError as error:
         raise UsageError(f"the images of {case.path} have no folder in common") from error
     return Path(root), first
@@ -260,7 +260,7 @@ def _attempt(case: Case, operation: Operation, plan: FilingPlan) -> str | None:
                 transfer.copy(operation.source, target, part, operation.sha256)
             case OperationKind.TAG:
                 replace = _replaceable(target, plan)
-                transfer.write(plan.sidecars[operation.written], target, part, replace=replace)
+                atomic.write(plan.sidecars[operation.written], target, part, replace=replace)
     except UnreadableError as error:
         return error.message
     except OSError as error:
@@ -273,7 +273,7 @@ def _at_end(operation: Operation) -> tuple[str | None, bool]:
     source, target = operation.source, operation.target
     if link := operation.link():
         return f"{link} is a symbolic link, which is not followed", False
-    if transfer.same_place(source, target):
+    if atomic.same_name(source, target):
         return f"{source} leads to the same file, and it may be the last one", False
     back = holds(source, operation.sha256)
     if not os.path.lexists(target):

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dgsforensics import transfer
+from dgsforensics import atomic
+from dgsforensics.case import contents, transfer
 from dgsforensics.case.decisions import Log, standing
 from dgsforensics.case.store import Case
 from dgsforensics.datasets.labelled import UNKNOWN, ListedImage
@@ -22,7 +23,7 @@ from dgsforensics.files.content import reason_of
 from dgsforensics.pictures import near_duplicates
 from dgsforensics.records import Decision, Judgement, Label
 from dgsforensics.review.session import Item
-from dgsforensics.scan.output import to_json
+from dgsforensics.tables import to_json
 from dgsforensics.wording import counted
 
 FIELDS = (
@@ -147,13 +148,10 @@ def labelled(
 
 
 def _places(case: Case) -> dict[str, list[Path]]:
-    with case.reading() as db:
-        rows = db.execute(
-            "SELECT sha256, path FROM location WHERE sha256 IS NOT NULL ORDER BY path"
-        ).fetchall()
     places: dict[str, list[Path]] = defaultdict(list)
-    for sha256, path in rows:
-        places[sha256].append(Path(os.fsdecode(path)))
+    for path, sha256 in contents.locations(case):
+        if sha256 is not None:
+            places[sha256].append(path)
     return places
 
 
@@ -239,12 +237,10 @@ def _row(path: Path, said: Sequence[Decision], group: str | None) -> dict[str, A
 
 def _groups(case: Case) -> dict[str, str]:
     """By image the near-duplicate group, named by the smallest sha256 in it; where known."""
-    with case.reading() as db:
-        known = db.execute(
-            "SELECT sha256, fingerprint FROM image WHERE fingerprint IS NOT NULL ORDER BY sha256"
-        ).fetchall()
-    roots = near_duplicates.group([fingerprint % 2**64 for _, fingerprint in known])
-    return {sha256: known[root][0] for (sha256, _), root in zip(known, roots, strict=True)}
+    known = contents.fingerprints(case)
+    names = list(known)
+    roots = near_duplicates.group(list(known.values()))
+    return {sha256: names[root] for sha256, root in zip(names, roots, strict=True)}
 
 
 def as_jsonl(labels: Sequence[dict[str, Any]]) -> bytes:
@@ -277,7 +273,7 @@ def save(content: bytes, file: Path, *, force: bool) -> None:
     target = Path(os.path.realpath(file))
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        transfer.write(content, target, part, replace=force)
+        atomic.write(content, target, part, replace=force)
     except FileExistsError as error:
         raise UsageError(f"{file} is there already", "--force replaces it") from error
     except (OSError, ValueError) as error:

@@ -4,7 +4,7 @@ from rich.cells import cell_len
 
 from dgsforensics.records import Judgement, Mark, Status, Verdict
 from dgsforensics.review.session import Item, Review
-from dgsforensics.scan.output import printable
+from dgsforensics.wording import printable
 
 VERDICTS: dict[Verdict | Status, tuple[str, str]] = {
     Verdict.FLAGGED: ("flagged", "flagged"),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
 from dgsforensics.records import Decision, Judgement
-from dgsforensics.scan.output import printable
+from dgsforensics.wording import printable
 
 NAMESPACE = "urn:dgsforensics:review:1#"
 _HEAD = f"""<?xml version="1.0" encoding="UTF-8"?>

@@ -4,16 +4,16 @@
 """
 
 import csv
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from rich.console import Console
 from rich.text import Text
 
 from dgsforensics.records import Failure, Prediction, ScanSummary, Status, Verdict
+from dgsforensics.tables import to_json
+from dgsforensics.wording import printable
 
 SCHEMA = 1
 """Version of the fields below."""
@@ -95,25 +95,6 @@ def fields_of(record: Prediction | Failure) -> dict[str, Any]:
         "reason": record.reason,
     }
     return {name: values[name] for name in FIELDS}
-
-
-def to_json(value: object) -> str:
-    """One line of JSON. Text is left readable unless it holds what a terminal might act on; a name
-    that is not UTF-8 keeps its bytes as the escapes `\\udc80` to `\\udcff`, which Python's
-    `os.fsencode` turns back."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return text if text.isprintable() else json.dumps(value, allow_nan=False)
-
-
-def printable(path: Path | str) -> str:
-    """A name fit for a terminal or a CSV cell: stray bytes and control characters as escapes."""
-    return "".join(c if c.isprintable() else _escape(c) for c in str(path))
-
-
-def _escape(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # a byte that is not UTF-8, as `os.fsdecode` leaves it
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode()
 
 
 class JsonLines:

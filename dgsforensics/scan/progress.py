@@ -1,16 +1,10 @@
-"""What a person sees on standard error while a scan or a training run works: header, bar, summary.
-
-The bar is drawn on a terminal only. NO_COLOR and FORCE_COLOR are honoured by rich.
-"""
+"""What a person sees on standard error while a scan runs: header, bar, summary."""
 
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cache
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -22,12 +16,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from dgsforensics.console import console
 from dgsforensics.records import ScanSummary
-from dgsforensics.scan.output import RunInfo, printable
-from dgsforensics.wording import counted
-
-LINE_SECONDS = 30.0
-"""Between two lines of progress where there is no terminal."""
+from dgsforensics.scan.output import RunInfo
+from dgsforensics.wording import counted, printable
 
 
 class _Rate(ProgressColumn):
@@ -72,54 +64,6 @@ def bar(total: int, quiet: bool) -> Iterator[ProgressBar]:
         redirect_stderr=True,
     ) as progress:
         yield ProgressBar(progress, total)
-
-
-@contextmanager
-def stages(quiet: bool) -> Iterator[Callable[[str, int, int, Mapping[str, float]], None]]:
-    """What tells of long work in stages: a bar on a terminal, elsewhere a line now and then.
-
-    The function is told what is being done, how much of it is done, of how much (0 of 0: only
-    figures are told), and figures.
-    """
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
-    )
-    bar = Progress(*columns, console=console(), disable=quiet or not sys.stderr.isatty())
-    current: str | None = None
-    task = bar.add_task("", total=1, figures="", visible=False)
-    began = said = time.monotonic()
-
-    def tell(what: str, done: int, total: int, figures: Mapping[str, float]) -> None:
-        nonlocal current, began, said
-        now = time.monotonic()
-        if what != current:
-            bar.reset(task, description=what, total=total, visible=True)
-            current, began, said = what, now, now
-        text = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
-        bar.update(task, completed=done, figures=text)
-        if not quiet and (done == total or (bar.disable and now - said > LINE_SECONDS)):
-            said = now
-            amount = f"{done} of {total} in {timedelta(seconds=round(now - began))}"
-            notice(f"{what}: " + ", ".join(filter(None, [amount if total else "", text])))
-
-    with bar:
-        yield tell
-
-
-@cache
-def console() -> Console:
-    """The one console on standard error: what goes through it is printed above the bar."""
-    # No markup: names of files and detectors are not ours.
-    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
-
-
-def notice(text: str) -> None:
-    """Say one thing that a person has to know."""
-    console().print(f"dgsf: {text}")
 
 
 def header(run: RunInfo, files: int, settings: Sequence[str] = ()) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from dgsforensics import console
 from dgsforensics.errors import ExitCode, UsageError
 from dgsforensics.interrupts import remembered_interrupt
 from dgsforensics.records import Failure, Prediction, ScanSummary, Verdict
@@ -18,6 +19,7 @@ from dgsforensics.scan import output as formats
 from dgsforensics.scan import progress
 from dgsforensics.scan.job import prepare
 from dgsforensics.scan.request import ScanRequest
+from dgsforensics.wording import printable
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def run(request: ScanRequest, form: OutputForm) -> ExitCode:
     job = prepare(request)
     if job is None:
         if not form.quiet:
-            progress.notice("the list of files to scan is empty")
+            console.notice("the list of files to scan is empty")
         return ExitCode.CLEAN
     if not form.quiet:
         progress.header(job.info, len(job.found), form.settings)
@@ -148,7 +150,7 @@ def _output(path: Path | None) -> Iterator[_Output]:
         if not direct and output.whole:
             os.replace(partial, target)
         elif not direct:
-            progress.notice(f"the results so far are in {formats.printable(partial)}")
+            console.notice(f"the results so far are in {printable(partial)}")
 
 
 def _writer(name: str, stream: TextIO, info: formats.RunInfo, to_file: bool) -> formats.Writer:

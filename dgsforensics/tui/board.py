@@ -18,7 +18,6 @@ from dgsforensics.records import Judgement
 from dgsforensics.review import phrases, queries
 from dgsforensics.review.relations import Relations
 from dgsforensics.review.session import Item, Review
-from dgsforensics.scan.output import printable
 from dgsforensics.tui.choice import Choice
 from dgsforensics.tui.dialogs import LineDialog, NoticeDialog, filter_line
 from dgsforensics.tui.graphics import Renderer
@@ -26,7 +25,7 @@ from dgsforensics.tui.keys import bindings
 from dgsforensics.tui.rows import Rows
 from dgsforensics.tui.status import StatusLine
 from dgsforensics.tui.viewer import Viewer
-from dgsforensics.wording import counted
+from dgsforensics.wording import counted, printable
 
 AHEAD = 6
 """Images decoded before they are asked for."""

@@ -9,7 +9,7 @@ from dgsforensics.review import agreement, phrases, queries
 from dgsforensics.review.queries import Order
 from dgsforensics.review.relations import Relation, Relations
 from dgsforensics.review.session import Item, Review
-from dgsforensics.scan.output import printable
+from dgsforensics.wording import printable
 
 VERDICTS = (
     *(Verdict.FLAGGED, Verdict.INCONCLUSIVE, Verdict.NOT_FLAGGED),

@@ -14,8 +14,8 @@ from textual.widgets import Input, Static
 
 from dgsforensics.errors import UsageError
 from dgsforensics.review.queries import NAMES
-from dgsforensics.scan.output import printable
 from dgsforensics.tui.keys import SECTIONS, spelled
+from dgsforensics.wording import printable
 
 
 class LineDialog(ModalScreen[str | None]):

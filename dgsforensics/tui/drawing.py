@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.segment import Segment
 from textual.strip import Strip
 
-from dgsforensics.scan.output import printable
 from dgsforensics.tui import blocks, graphics, viewport
 from dgsforensics.tui.decoding import DecodedPicture
 from dgsforensics.tui.graphics import Protocol, Renderer
 from dgsforensics.tui.heat import Heat, signs, tinted
 from dgsforensics.tui.viewport import Frame, View
+from dgsforensics.wording import printable
 
 LEGEND = {True: "red: to generated, blue: to real", False: "+ to generated, - to real"}
 """By whether there is colour."""

@@ -2,7 +2,7 @@
 
 from textual.widgets import Static
 
-from dgsforensics.scan.output import printable
+from dgsforensics.wording import printable
 
 
 class StatusLine(Static):

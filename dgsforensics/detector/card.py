@@ -4,26 +4,15 @@ A card from elsewhere may lack any fact: what is missing is left out, never an e
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from dgsforensics.detector.calibration import DEFAULT_FNR, Calibration
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.detector.config import LoraConfig
 from dgsforensics.errors import CheckpointError
-from dgsforensics.evaluation.metrics import Metrics
 
 Table = dict[str, Any]
 """`title`, `note`, and `rows`: mappings with the same keys."""
-
-
-def metrics_row(name: str, metrics: Metrics) -> dict[str, Any]:
-    """One row of a table of results, figures to three decimals."""
-    values = {
-        key: round(value, 3) if isinstance(value, float) else value
-        for key, value in asdict(metrics).items()
-    }
-    return {"": name} | values
 
 
 def render(checkpoint: Checkpoint) -> str:
