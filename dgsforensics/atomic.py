@@ -30,7 +30,8 @@ def write(content: bytes, target: Path, part: Path, *, replace: bool = False) ->
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A name to write to, whose file takes the place of `target`, in one step, when all went well.
+    """Yield a name to write to, whose file takes the place of `target`, in one step, when all went
+    well.
 
     After an error or a kill `target` is as it was; a kill leaves `<name>.part` beside it.
     """
@@ -83,7 +84,7 @@ def rename(source: Path, target: Path) -> None:
 
 
 def _rename_onto_own(source: Path, target: Path) -> None:
-    """Without hard links: take the name with an empty file, then replace that."""
+    """Take the name with an empty file, then replace that: for file systems without hard links."""
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
     try:
         os.replace(source, target)
@@ -93,7 +94,8 @@ def _rename_onto_own(source: Path, target: Path) -> None:
 
 
 def same_name(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one name, by linked folders; two hard links are two names."""
+    """Return whether two paths lead to one name, by linked folders; two hard links are two
+    names."""
     try:
         return one.name == other.name and os.path.samefile(one.parent, other.parent)
     except OSError:  # a folder that is not there has no name in common with another
@@ -109,7 +111,7 @@ def drop_empty(taken: Path, waiting: Path) -> None:
 
 
 def is_gone(path: Path) -> bool:
-    """Whether nothing lies there; what is out of reach is not gone."""
+    """Return whether nothing lies there; what is out of reach is not gone."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

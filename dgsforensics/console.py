@@ -25,7 +25,7 @@ LINE_SECONDS = 30.0
 
 @cache
 def console() -> Console:
-    """The one console on standard error: what goes through it is printed above the bar."""
+    """Return the one console on standard error: what goes through it is printed above the bar."""
     # No markup: names of files and detectors are not ours.
     return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
@@ -37,7 +37,7 @@ def notice(text: str) -> None:
 
 @contextmanager
 def stages(quiet: bool) -> Iterator[Callable[[str, int, int, Mapping[str, float]], None]]:
-    """What tells of long work in stages: a bar on a terminal, elsewhere a line now and then.
+    """Yield what tells of long work in stages: a bar on a terminal, elsewhere a line now and then.
 
     The function is told what is being done, how much of it is done, of how much (0 of 0: only
     figures are told), and figures.

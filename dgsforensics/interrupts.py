@@ -9,8 +9,9 @@ from types import FrameType
 
 @contextmanager
 def remembered_interrupt() -> Iterator[threading.Event]:
-    """Ctrl-C as ever, and an event that stays set: Python drops the exception when it happens to
-    surface in a destructor or a weak reference's callback, and the work would run on."""
+    """Yield Ctrl-C as ever, and an event that stays set: Python drops the exception when it happens
+    to surface in a destructor or a weak reference's callback, and the work would run on.
+    """
     event = threading.Event()
 
     def interrupt(signum: int, frame: object) -> None:
@@ -29,7 +30,8 @@ def remembered_interrupt() -> Iterator[threading.Event]:
 
 @contextmanager
 def deferred_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event that is looked at between steps; a second one is one."""
+    """Turn the first Ctrl-C into an event that is looked at between steps; the second
+    interrupts as usual."""
     wanted = threading.Event()
     before = signal.getsignal(signal.SIGINT)
     elsewhere = threading.current_thread() is not threading.main_thread()

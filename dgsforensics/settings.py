@@ -19,12 +19,12 @@ OF_THE_USER = {("review", "keys")}
 
 
 def user_file() -> Path:
-    """Where the user's own settings lie."""
+    """Return where the user's own settings lie."""
     return platformdirs.user_config_path("dgsforensics") / "config.toml"
 
 
 def table(command: str, name: str) -> dict[str, Any]:
-    """A table within a command's, from the user's own file; empty where there is none."""
+    """Return a table within a command's, from the user's own file; empty where there is none."""
     value: Any = _read(user_file())
     for key in (command, name):
         value = value.get(key, {})
@@ -34,7 +34,7 @@ def table(command: str, name: str) -> dict[str, Any]:
 
 
 def load(known: dict[str, dict[str, str]]) -> dict[str, dict[str, Any]]:
-    """Defaults by command and parameter, project over user.
+    """Return defaults by command and parameter, project over user.
 
     `known` maps each command to the parameters behind its long options: `{"scan": {"no-cache":
     "no_cache"}}`. Raises `UsageError` naming file and key for what is not TOML, not a command or
@@ -61,7 +61,7 @@ def load(known: dict[str, dict[str, str]]) -> dict[str, dict[str, Any]]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """What a file says; nothing where there is none."""
+    """Return what a file says; nothing where there is none."""
     try:
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):

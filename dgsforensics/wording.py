@@ -9,7 +9,9 @@ def counted(count: int, noun: str) -> str:
 
 
 def printable(path: Path | str) -> str:
-    """A name fit for a terminal or a CSV cell: stray bytes and control characters as escapes."""
+    """Return a name fit for a terminal or a CSV cell: stray bytes and control characters as
+    escapes.
+    """
     return "".join(c if c.isprintable() else _escape(c) for c in str(path))
 
 

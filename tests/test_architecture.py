@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LONGEST = 320
+LONGEST = 330
 """Lines of a module."""
 FLOORS = (
     {"errors", "records", "wording", "tables", "atomic", "console", "interrupts"},

@@ -302,7 +302,9 @@ def test_sidecars_whose_label_does_not_stand_are_listed(dgsf, case, files):
         code, _, err = dgsf("apply", case, "--tag", "photos", *dry)
         assert code == 0 and "a.png.xmp says" not in err
         for name in ("b", "c"):
-            assert f"{name}.png.xmp says ai, which does not stand any more" in " ".join(err.split())
+            assert f"{name}.png.xmp says ai, but that label has been taken back" in " ".join(
+                err.split()
+            )
     code, out, err = dgsf("apply", case, "--tag", "photos", "--as", "real")
     assert code == 0 and "b.png.xmp" in out and "b.png.xmp says" not in err
     dgsf("label", case, "photos/a.png", "--as", "real", "--reviewer", "Bob")

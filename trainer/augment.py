@@ -36,5 +36,5 @@ def web(image: Image.Image, rng: random.Random) -> Image.Image:
 
 
 def flip(image: Image.Image, rng: random.Random) -> Image.Image:
-    """Left and right exchanged, every second time."""
+    """Return the image with left and right exchanged, every second time."""
     return ImageOps.mirror(image) if rng.random() < 0.5 else image

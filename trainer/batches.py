@@ -65,7 +65,7 @@ def batches(
     group: Group,
     workers: int,
 ) -> Iterator[Batch]:
-    """This process's part of each batch, on the model's device, from step `first` on.
+    """Yield this process's part of each batch, on the model's device, from step `first` on.
 
     `workers` threads decode and augment ahead of the model. Raises `ImageError` for a file that can
     no longer be read, `ConfigError` when there are more processes than rows in a batch.
@@ -101,7 +101,7 @@ def batches(
 
 
 def _rows(material: Material, config: TrainConfig) -> Iterator[NDArray[np.int64]]:
-    """The rows (B, 2) of every batch of the run.
+    """Yield the rows (B, 2) of every batch of the run.
 
     An epoch is cut into the fewest batches of at most `config.batch` rows, which differ by at most
     one row: a step on what would be left over counts as much as any other.
@@ -114,7 +114,8 @@ def _rows(material: Material, config: TrainConfig) -> Iterator[NDArray[np.int64]
 def epoch_order(
     weights: NDArray[np.float64], draws: int, seed: int, epoch: int
 ) -> NDArray[np.int64]:
-    """(N, 2) rows of image and draw: as many as there are images, each as often as its weight says.
+    """Return (N, 2) rows of image and draw: as many as there are images, each as often as its
+    weight says.
 
     Systematic sampling: an image of weight w appears floor or ceil of N w / sum(w) times, so with
     equal weights an epoch is a permutation. Depends on nothing but the arguments.

@@ -140,7 +140,7 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """From TOML types; raises `ConfigError` on unknown or wrong fields."""
+        """Build the options from TOML types; raises `ConfigError` on unknown or wrong fields."""
         nested: dict[str, type] = {
             "input": InputConfig,
             "head": HeadConfig,
@@ -153,12 +153,12 @@ class TrainConfig:
         return build(cls, data | inner)
 
     def to_toml(self) -> str:
-        """As a configuration file that `read` turns into the same options."""
+        """Return a configuration file that `read` turns into the same options."""
         return tomli_w.dumps(_without_none(dataclasses.asdict(self)))
 
 
 def read(file: Path) -> dict[str, Any]:
-    """The options in a TOML file, for `TrainConfig.from_dict`; raises `ConfigError`."""
+    """Return the options in a TOML file, for `TrainConfig.from_dict`; raises `ConfigError`."""
     try:
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -170,7 +170,7 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def _without_none(options: dict[str, Any]) -> dict[str, Any]:
-    """TOML has no null: what is left out is None."""
+    """Return TOML has no null: what is left out is None."""
     return {
         name: _without_none(value) if isinstance(value, dict) else value
         for name, value in options.items()
@@ -179,7 +179,7 @@ def _without_none(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_unicode(text: str) -> bool:
-    """False for names with bytes that are not UTF-8."""
+    """Return false for names with bytes that are not UTF-8."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 

@@ -44,7 +44,7 @@ class _Seen:
 def examine(
     listed: Sequence[ListedImage], progress: Callable[[int, int], None]
 ) -> tuple[list[ReadableImage], list[str]]:
-    """The readable images, in order, and a line for each other file that says why.
+    """Return the readable images, in order, and a line for each other file that says why.
 
     `progress` is told files done and files to do. Raises `UsageError` naming the files whose
     SHA-256 is not the one that the data give.
@@ -84,13 +84,13 @@ def require_unchanged(samples: Sequence[Sample]) -> None:
 
 
 def place(entry: ListedImage) -> str:
-    """A file for messages, with the line of the manifest that lists it."""
+    """Return a file for messages, with the line of the manifest that lists it."""
     path = str(entry.path)
     return path if entry.origin == path else f"{path} ({entry.origin})"
 
 
 def some(texts: Sequence[str]) -> str:
-    """The first `NAMED` of the texts in one line, and how many more there are."""
+    """Return the first `NAMED` of the texts in one line, and how many more there are."""
     more = f"; and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
     return "; ".join(texts[:NAMED]) + more
 

@@ -46,7 +46,7 @@ class Dataset:
 def gather(
     source: Path | None, case: Path | None, notice: Callable[[str], None]
 ) -> list[ListedImage]:
-    """What a folder or manifest lists, what was labelled in a case, or both together.
+    """Return what a folder or manifest lists, what was labelled in a case, or both together.
 
     `notice` is told what was left out. Raises `UsageError`, also when a class is missing.
     """
@@ -150,7 +150,7 @@ def write_split(dataset: Dataset, file: Path) -> None:
 
 
 def read_split(file: Path) -> Dataset:
-    """What `write_split` wrote; raises `UsageError` when it is not there or not that."""
+    """Return what `write_split` wrote; raises `UsageError` when it is not there or not that."""
     try:
         lines = file.read_bytes().splitlines()
     except OSError as error:
@@ -197,7 +197,7 @@ def _refuse_twins(
 
 
 def _first_by_content(rows: Sequence[ReadableImage]) -> dict[str, ReadableImage]:
-    """Of copies the one for which the data give a part, then the first by path."""
+    """Return, of copies, the one for which the data give a part, then the first by path."""
     first: dict[str, ReadableImage] = {}
     for row in sorted(rows, key=lambda row: (row.listed.split is None, str(row.listed.path))):
         first.setdefault(row.sha256, row)
@@ -205,7 +205,7 @@ def _first_by_content(rows: Sequence[ReadableImage]) -> dict[str, ReadableImage]
 
 
 def _once(rows: Sequence[ReadableImage]) -> list[tuple[ReadableImage, Sample]]:
-    """Each content once, in order, with its group.
+    """Return each content once, in order, with its group.
 
     A group is named as in the data, or by the smallest SHA-256 in it: files that come or go
     elsewhere do not rename it.

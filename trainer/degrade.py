@@ -22,7 +22,7 @@ _FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resamplin
 
 
 def standard(image: Image.Image) -> Image.Image:
-    """The mild, fixed treatment: longest side at most 1536, then JPEG 90, 4:2:0.
+    """Return the mild, fixed treatment: longest side at most 1536, then JPEG 90, 4:2:0.
 
     It removes what containers and huge sizes give away and little else.
     """
@@ -30,7 +30,8 @@ def standard(image: Image.Image) -> Image.Image:
 
 
 def degrade(image: Image.Image, rng: random.Random) -> Image.Image:
-    """A random path through the web: resize or crop, maybe blur, maybe noise, one or two codecs.
+    """Return a random path through the web: resize or crop, maybe blur, maybe noise, one or two
+    codecs.
 
     The longest side is drawn log-uniformly between 192 and 1536 pixels (never above the picture's
     own) and reached by resizing, cropping or both.

@@ -53,7 +53,8 @@ class Group:
 
 
 def join(device: str) -> tuple[Group, torch.device]:
-    """The group that the environment names, and this process's device; without `torchrun`: alone.
+    """Return the group that the environment names, and this process's device; without `torchrun`:
+    alone.
 
     Raises `DeviceError` when a GPU is asked for that is not there.
     """

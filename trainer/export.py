@@ -49,7 +49,7 @@ def facts(
     comparison: Comparison,
     out: Path,
 ) -> dict[str, Any]:
-    """The card of a trained detector, as plain JSON types."""
+    """Return the card of a trained detector, as plain JSON types."""
     origin = "the pre-trained tower"
     if plan.base is not None:
         origin = f"detector {config.base!r} (sha256 `{plan.base.sha256}`)"

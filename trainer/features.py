@@ -63,7 +63,7 @@ class FeatureCache:
         return key in self._rows
 
     def take(self, keys: Sequence[str]) -> NDArray[np.float32]:
-        """(N, D) in the order of `keys`, all of which are there."""
+        """Return (N, D) in the order of `keys`, all of which are there."""
         return np.stack([self._rows[key] for key in keys])
 
     def add(self, rows: dict[str, NDArray[np.float32]]) -> None:
@@ -79,14 +79,16 @@ class FeatureCache:
 
 
 def cache_folder(root: Path, model: DetectorModel, precision: torch.dtype, name: str) -> Path:
-    """Where rows lie that differ only in the image and in the version of the treatment `name`."""
+    """Return where rows lie that differ only in the image and in the version of the treatment
+    `name`.
+    """
     config = model.config.to_dict()
     text = json.dumps([config["backbone"], config["input"], config["head"], str(precision)])
     return root / hashlib.sha256(text.encode()).hexdigest()[:16] / name
 
 
 def key_of(sample: Sample, treatment: Treatment, seed: int) -> str:
-    """What a feature vector depends on, the cache folder aside."""
+    """Return what a feature vector depends on, the cache folder aside."""
     return f"{sample.sha256}:{treatment}:{seed}:{_VERSIONS[treatment]}"
 
 
@@ -101,7 +103,7 @@ def extract(
     precision: torch.dtype = torch.float32,
     progress: Callable[[int, int, float], None] = lambda done, total, rate: None,
 ) -> NDArray[np.float32]:
-    """Features (N, D) of samples after a treatment, from the cache where it has them.
+    """Return features (N, D) of samples after a treatment, from the cache where it has them.
 
     The treatment of an image is drawn from `seed` and its content, so it is the same in every run.
     `precision` bfloat16 is faster where the processor has it, and less exact. `progress` is told
@@ -142,7 +144,7 @@ def extract(
 def treated(
     config: InputConfig, sample: Sample, treatment: Treatment, seed: int
 ) -> NDArray[np.uint8]:
-    """The tower's input for one sample, (size, size, 3) RGB; raises `ImageError`."""
+    """Return the tower's input for one sample, (size, size, 3) RGB; raises `ImageError`."""
     picture = decoder.load(sample.path)
     if treatment == "as_is":
         return input_pixels(config, picture)[0]

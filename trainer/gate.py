@@ -62,7 +62,7 @@ class Comparison:
 def compare(
     before: GateCandidate, after: GateCandidate, samples: Sequence[Sample], allowed: float
 ) -> Comparison:
-    """AUROC of all and of each generator, and r_acc of all photographs and of each source.
+    """Return AUROC of all and of each generator, and r_acc of all photographs and of each source.
 
     `allowed` is the loss that is put up with: of AUROC over all images, of the mean AUROC over the
     generators, of that of each generator (and there two standard errors more), and of the share of
@@ -101,7 +101,8 @@ def compare(
 
 
 def _price(before: GateCandidate, after: GateCandidate, real: int) -> float:
-    """What r_acc loses by the measurement alone, beside a threshold fitted on many photographs.
+    """Return what r_acc loses by the measurement alone, beside a threshold fitted on many
+    photographs.
 
     Half of a small set supports no rate as low as the default: with 10 photographs to fit on, one
     in 11 others is flagged, whatever the detector.
@@ -136,7 +137,7 @@ def _losses(rows: Sequence[GateRow], allowed: float, price: float) -> list[str]:
 
 
 def _uncertainty(metrics: Metrics) -> float:
-    """Standard error of an AUROC (Hanley and McNeil 1982); between 0 and 0.5."""
+    """Return standard error of an AUROC (Hanley and McNeil 1982); between 0 and 0.5."""
     a = metrics.auroc or 0.0
     fake, real = metrics.generated, metrics.real
     spread = a * (1 - a) + (fake - 1) * (a / (2 - a) - a * a)
@@ -147,7 +148,7 @@ def _uncertainty(metrics: Metrics) -> float:
 def _metrics(
     logits: NDArray[np.float64], labels: NDArray[np.int64], flagged: NDArray[np.bool_]
 ) -> Metrics:
-    """As `evaluate`, with flags that do not come from one threshold."""
+    """Return the figures of `evaluate`, with flags that do not come from one threshold."""
     values = asdict(evaluate(logits, labels, 0.0))
     real, fake = flagged[labels == 0], flagged[labels == 1]
     values["r_acc"] = float(np.mean(~real)) if len(real) else None
@@ -156,7 +157,7 @@ def _metrics(
 
 
 def _flags(contender: GateCandidate, samples: Sequence[Sample]) -> NDArray[np.bool_]:
-    """(N,) what it flags; without a threshold of its own each half is judged at the other's.
+    """Return (N,) what it flags; without a threshold of its own each half is judged at the other's.
 
     A threshold that was read off the images it is judged on would keep its promise by construction.
     """
@@ -181,7 +182,7 @@ def _threshold(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
 
 
 def halves(samples: Sequence[Sample]) -> NDArray[np.int64]:
-    """(N,) 0 or 1: near-duplicate groups dealt in turn, the classes apart, by their hash."""
+    """Return (N,) 0 or 1: near-duplicate groups dealt in turn, the classes apart, by their hash."""
     side: dict[str, int] = {}
     counts = {Label.REAL: 0, Label.GENERATED: 0}
     for sample in sorted(samples, key=lambda s: s.sha256):

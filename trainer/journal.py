@@ -52,7 +52,7 @@ def _keep_before(step: int, file: Path) -> None:
 
 
 def _tensorboard(folder: Path, step: int) -> Any:
-    """A writer beside the record, or None where TensorBoard is not installed."""
+    """Return a writer beside the record, or None where TensorBoard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -94,7 +94,7 @@ def make(config: TrainConfig, name: str, backbone_weights: Path | None) -> Train
 
 
 def _refuse(config: TrainConfig, known: DetectorConfig) -> None:
-    """What contradicts the base, or cannot be computed."""
+    """Refuse what contradicts the base, or cannot be computed."""
     if config.method == "probe" and known.lora is not None:
         raise ConfigError(
             f"a probe reads the frozen tower, and {config.base!r} has adapters",
@@ -114,7 +114,7 @@ def _refuse(config: TrainConfig, known: DetectorConfig) -> None:
 
 
 def _refuse_misfits(student: DetectorConfig, base: Checkpoint | None) -> None:
-    """What the tower has not, or does not fit it, tried on one without weights."""
+    """Refuse what the tower has not or what does not fit it, tried on one without weights."""
     model = DetectorModel(student, build_tower(student.backbone.name))
     if base is None:
         return
@@ -129,7 +129,7 @@ def _refuse_misfits(student: DetectorConfig, base: Checkpoint | None) -> None:
 
 
 def _backbone(text: str | None) -> BackboneConfig:
-    """`NAME`, `NAME:TAG` or None."""
+    """Return `NAME`, `NAME:TAG` or None."""
     if text is None:
         return BackboneConfig()
     name, _, weights = text.partition(":")
@@ -137,7 +137,7 @@ def _backbone(text: str | None) -> BackboneConfig:
 
 
 def _lora(head: HeadConfig) -> LoraConfig:
-    """DGS-Net's adapters, on the blocks that the head's features pass through."""
+    """Return DGS-Net's adapters, on the blocks that the head's features pass through."""
     return LoraConfig(blocks=tuple(range(head.blocks[-1] + 1)) if head.blocks else None)
 
 

@@ -51,7 +51,8 @@ class TrainResult:
 
 
 def train(request: TrainRequest, tell: Tell) -> TrainResult | None:
-    """Both stages, calibration, the forgetting gate and the file; None in all processes but one.
+    """Run both stages, calibration and the forgetting gate, and write the file; None in all
+    processes but one.
 
     Raises `DgsError` kinds, and `KeyboardInterrupt` once the state is saved.
     """
@@ -94,7 +95,7 @@ def train(request: TrainRequest, tell: Tell) -> TrainResult | None:
 
 
 def _settled(config: TrainConfig, device: torch.device) -> TrainConfig:
-    """With the choices that follow from the device."""
+    """Return the options with the choices that follow from the device."""
     fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
     precision = config.precision or ("bfloat16" if fast else "float32")
     return dataclasses.replace(config, precision=precision)

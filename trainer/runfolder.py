@@ -52,7 +52,7 @@ class RunFolder:
         return self.folder / "state"
 
     def results(self) -> list[Path]:
-        """Files that an earlier run of this name has written."""
+        """Return files that an earlier run of this name has written."""
         names = [path.with_suffix(s) for path in (self.out, self.rejected) for s in _SUFFIXES]
         return [path for path in names if path.exists()]
 
@@ -103,7 +103,7 @@ def claim(out: Path, config: TrainConfig, resume: bool, force: bool) -> RunFolde
 
 
 def _start_over(place: RunFolder, config: TrainConfig) -> None:
-    """An empty folder but for the options, which come last and whole: they make it a run."""
+    """Empty the folder but for the options, which come last and whole: they make it a run."""
     place.folder.mkdir(parents=True, exist_ok=True)
     for path in (place.options, place.split, place.metrics, place.state):
         path.unlink(missing_ok=True)
@@ -112,7 +112,7 @@ def _start_over(place: RunFolder, config: TrainConfig) -> None:
 
 
 def _same_options(place: RunFolder, config: TrainConfig) -> None:
-    """A resumed run has the options that it was started with."""
+    """Refuse to resume a run with other options than it was started with."""
     try:
         before = tomllib.loads(place.options.read_text(encoding="utf-8"))
     except OSError as error:

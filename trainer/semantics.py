@@ -15,6 +15,6 @@ VERSION = 1
 
 
 def lowpass(image: Image.Image, size: int = 224) -> Image.Image:
-    """The whole RGB picture by way of 48 x 48 pixels, as size x size."""
+    """Return the whole RGB picture by way of 48 x 48 pixels, as size x size."""
     small = image.resize((SIDE, SIDE), Image.Resampling.BOX)
     return small.resize((size, size), Image.Resampling.BICUBIC)

@@ -27,19 +27,20 @@ _NAMED = 10
 
 
 def by_source(sample: Sample) -> str:
-    """Cell of leave-source-out."""
+    """Return cell of leave-source-out."""
     return sample.source
 
 
 def by_generator(sample: Sample) -> str:
-    """Cell of leave-generator-out: generated images by generator, real ones by source."""
+    """Return cell of leave-generator-out: generated images by generator, real ones by source."""
     return f"generator {sample.generator}" if sample.generator else sample.source
 
 
 def folds(
     samples: Sequence[Sample], cell: Cell, count: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Indices `(train, test)` of each fold; a cell is in one test set, and a fold has both classes.
+    """Yield indices `(train, test)` of each fold; a cell is in one test set, and a fold has both
+    classes.
 
     Cells are dealt out by size, largest first, each to the fold with the fewest images of its
     class. Training images that share a near-duplicate group with the test set are dropped.
@@ -59,8 +60,8 @@ def folds(
 
 
 def capped(samples: Sequence[Sample], real: int, generated: int) -> list[Sample]:
-    """At most so many images of each source of photographs and of each generator in each source,
-    one of each near-duplicate group, chosen by content hash: the same on every machine."""
+    """Return at most so many images of each source of photographs and of each generator in each
+    source, one of each near-duplicate group, chosen by content hash: the same on every machine."""
     taken: Counter[tuple[str, str | None]] = Counter()
     groups: set[str] = set()
     chosen = []
@@ -75,7 +76,7 @@ def capped(samples: Sequence[Sample], real: int, generated: int) -> list[Sample]
 
 
 def without_groups_of(samples: Sequence[Sample], train: list[int], held: list[int]) -> list[int]:
-    """The training indices whose near-duplicate group is not among those held out."""
+    """Return the training indices whose near-duplicate group is not among those held out."""
     groups = {samples[i].group for i in held}
     return [i for i in train if samples[i].group not in groups]
 
@@ -96,7 +97,7 @@ def require_both_classes(train: Sequence[Sample], validation: Sequence[Sample]) 
 def hold_out(
     samples: Sequence[Sample], share: float, by: By, seed: int
 ) -> tuple[list[int], list[int], str]:
-    """Indices for training and for validation, and in words how they were split.
+    """Return indices for training and for validation, and in words how they were split.
 
     About `share` of each class, in (0, 1), is held out: whole generators (whole sources, for
     photographs) or whole near-duplicate groups, drawn by a hash of `seed` and name, so that order
@@ -133,7 +134,9 @@ def hold_out(
 
 
 def _cells(samples: Sequence[Sample], label: Label, by: By) -> tuple[str, dict[int, str]]:
-    """What the images of a class are held out by, and the name of it for those that have one."""
+    """Return what the images of a class are held out by, and the name of it for those that have
+    one.
+    """
     members = {i: sample for i, sample in enumerate(samples) if sample.label == label}
     if label == Label.REAL or by == "source":
         kind, names = "source", {i: sample.source for i, sample in members.items()}
@@ -152,7 +155,8 @@ def _cells(samples: Sequence[Sample], label: Label, by: By) -> tuple[str, dict[i
 
 
 def _drawn(sizes: Mapping[str, int], target: float, seed: int) -> set[str]:
-    """Cells whose sizes come close to the target: at least one and never all, if there are two.
+    """Return cells whose sizes come close to the target: at least one and never all, if there are
+    two.
 
     In the order of their hashes all that still fit; then the one, if any, that brings the sum
     nearer. A large cell is thus held out only where the small ones do not suffice.

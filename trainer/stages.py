@@ -52,7 +52,9 @@ class Context:
     tell: Tell
 
     def first(self, work: Callable[[], Result]) -> Result:
-        """The result of `work`, which leaves files that make it short: one process goes first."""
+        """Return the result of `work`, which leaves files that make it short: one process goes
+        first.
+        """
         if self.group.rank > 0:
             self.group.wait()
             return work()
@@ -62,7 +64,7 @@ class Context:
 
 
 def prepare(context: Context, source: Path | None, case: Path | None) -> Dataset:
-    """Images checked and split; a run that goes on takes the split that was recorded."""
+    """Return images checked and split; a run that goes on takes the split that was recorded."""
     config, file = context.config, context.place.split
 
     def work() -> Dataset:
@@ -87,7 +89,7 @@ def prepare(context: Context, source: Path | None, case: Path | None) -> Dataset
 
 
 def material(context: Context, frozen: DetectorModel, samples: Sequence[Sample]) -> Material:
-    """Frozen features of the training images, and the teacher's head on them (stage 1)."""
+    """Return frozen features of the training images, and the teacher's head on them (stage 1)."""
     config = context.config
     treatment = TREATMENTS[config.augmentation]
     draws = 1 if treatment == "as_is" else config.draws
@@ -134,7 +136,7 @@ def _frozen(
 
 
 def _captioned(context: Context, samples: Sequence[Sample]) -> NDArray[np.float32]:
-    """Text features (N, D) of the captions."""
+    """Return text features (N, D) of the captions."""
     config = context.config
     assert config.captions is not None
     if config.captions == "model":
@@ -158,7 +160,7 @@ def _captioned(context: Context, samples: Sequence[Sample]) -> NDArray[np.float3
 def before(
     context: Context, frozen: DetectorModel, samples: Sequence[Sample], teacher: Head
 ) -> GateCandidate:
-    """What the new detector will be compared with: its base, or from scratch the teacher."""
+    """Return what the new detector will be compared with: its base, or from scratch the teacher."""
     base = context.plan.base
     if base is not None and base.config.lora is not None:
         detector = Detector.load(
@@ -194,7 +196,7 @@ def _score(context: Context, detector: Detector, samples: Sequence[Sample]) -> N
 
 
 def fine_tune(context: Context, model: DetectorModel, material: Material, dataset: Dataset) -> None:
-    """Stage 2, with its record; every epoch ends with a look at the images held out."""
+    """Run stage 2 and record it; every epoch ends with a look at the held-out images."""
     base, backbone = context.plan.base, context.plan.student.backbone
     key = "\n".join(
         [
@@ -239,7 +241,7 @@ def fine_tune(context: Context, model: DetectorModel, material: Material, datase
 def finish(
     context: Context, model: DetectorModel, dataset: Dataset, earlier: GateCandidate
 ) -> tuple[Path, Comparison]:
-    """Calibration, forgetting gate, and the file: under its name, or as rejected."""
+    """Return calibration, forgetting gate, and the file: under its name, or as rejected."""
     name = context.plan.student.name
     logits = _score(context, of_model(model), dataset.validation)
     later = GateCandidate(f"the new detector {name}", logits, None)
@@ -258,7 +260,7 @@ def finish(
 
 
 def _calibration(logits: NDArray[np.float64], dataset: Dataset) -> Calibration:
-    """Temperature, and the logits that thresholds are read from."""
+    """Return temperature, and the logits that thresholds are read from."""
     labels = labels_of(dataset.validation)
     real = int((labels == 0).sum())
     try:

@@ -137,7 +137,7 @@ def _backward(
     batch: Batch,
     config: TrainConfig,
 ) -> list[Tensor]:
-    """Gradients into all that is trained; loss, text loss and what the surgery did."""
+    """Return gradients into all that is trained; loss, text loss and what the surgery did."""
     low = config.precision == "bfloat16"
     with torch.autocast(batch.pixels.device.type, torch.bfloat16, enabled=low):
         features = model.features(batch.pixels)  # (b, D)
@@ -168,7 +168,7 @@ def _backward(
 
 
 def _loss(head: nn.Linear, features: Tensor, batch: Batch) -> Tensor:
-    """This process's part of the mean BCE over the joint batch."""
+    """Return this process's part of the mean BCE over the joint batch."""
     logits = head(features).squeeze(1)
     return F.binary_cross_entropy_with_logits(logits, batch.labels, reduction="sum") / batch.size
 
@@ -189,7 +189,7 @@ def _frozen(head: Head, device: torch.device) -> nn.Linear:
 
 
 def _seed(*parts: int) -> int:
-    """A seed for torch from several numbers."""
+    """Return a seed for torch from several numbers."""
     entropy = np.random.SeedSequence([part % 2**32 for part in parts])
     return int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1))
 

@@ -47,7 +47,7 @@ def operate(
     reduction: Reduction = "reference",
     batch: int | None = None,
 ) -> SurgeryResult:
-    """Operate on the gradients of batch-mean losses at the features, all (B, D), row by row.
+    """Return operate on the gradients of batch-mean losses at the features, all (B, D), row by row.
 
     `task` is that of the student's loss, `teacher` that of the frozen teacher at its features
     (None: no alignment), `text` that of the text head at the text or semantic features (None: no
@@ -68,14 +68,15 @@ def operate(
 
 
 def harmful(text: Tensor) -> Tensor:
-    """Directions (B, D) of unit length, or of none where no coordinate of a row is harmful."""
+    """Return directions (B, D) of unit length, or of none where no coordinate of a row is
+    harmful."""
     raised = text.clamp(min=0)
     unit: Tensor = raised / (raised.norm(dim=1, keepdim=True) + EPSILON)
     return unit
 
 
 def _along(gradient: Tensor, direction: Tensor) -> Tensor:
-    """The part of each row that lies along its direction."""
+    """Return the part of each row that lies along its direction."""
     return (gradient * direction).sum(dim=1, keepdim=True) * direction
 
 

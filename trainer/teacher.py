@@ -24,7 +24,7 @@ def fit_head(
     l2: float,
     prior: Head | None = None,
 ) -> Head:
-    """Weight (1, D) and bias (1,) of the head, for raw features.
+    """Return weight (1, D) and bias (1,) of the head, for raw features.
 
     `features` (N, D), `labels` (N,) with 1 for generated, `weights` (N,) positive. Inside, features
     are standardised, and the penalty is `l2 / 2 * ||w - w0||^2` beside the weighted mean loss,
@@ -68,8 +68,9 @@ def fit_head(
 
 
 def balanced_weights(samples: list[Sample], power: float = 0.5) -> NDArray[np.float64]:
-    """Weights (N,): both classes count alike; inside a class a source or generator of n images
-    counts as n to the `power` (1: every image alike, 0: every source alike)."""
+    """Return weights (N,): both classes count alike; inside a class a source or generator of n
+    images counts as n to the `power` (1: every image alike, 0: every source alike).
+    """
     cells = [(s.label, s.generator or s.source) for s in samples]
     count = {cell: cells.count(cell) for cell in set(cells)}
     raw = np.array([count[cell] ** (power - 1) for cell in cells], dtype=np.float64)

@@ -17,7 +17,7 @@ from dgsforensics.records import Failure, Label
 
 
 def labels_of(samples: Sequence[Sample]) -> NDArray[np.int64]:
-    """(N,) 1 for generated."""
+    """Return (N,) 1 for generated."""
     return np.array([s.label == Label.GENERATED for s in samples], dtype=np.int64)
 
 
@@ -26,7 +26,10 @@ def score(
     samples: Sequence[Sample],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> NDArray[np.float64]:
-    """Logits (N,) by the very path of a scan; raises `UnreadableError` for a file that is gone."""
+    """Return the logits (N,) by the very path of a scan; raises `UnreadableError` for a file that
+    is
+    gone.
+    """
     logits: list[float] = []
     for rows in detector.scan_batches([sample.path for sample in samples]):
         for row in rows:
@@ -38,13 +41,13 @@ def score(
 
 
 def of_model(model: DetectorModel) -> Detector:
-    """A detector made of a copy of a model that is being trained."""
+    """Return a detector made of a copy of a model that is being trained."""
     source = Checkpoint(model.config, Calibration.none(), {})
     return Detector(source, copy.deepcopy(model), model.head.weight.device)
 
 
 def auroc(logits: NDArray[np.float64], samples: Sequence[Sample]) -> float:
-    """Area under the ROC curve; both classes are there in a validation set."""
+    """Return the area under the ROC curve; both classes are there in a validation set."""
     value = evaluate(logits, labels_of(samples), 0.0).auroc
     assert value is not None
     return value

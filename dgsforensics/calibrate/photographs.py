@@ -81,7 +81,7 @@ def count(
     fingerprints: Mapping[str, int],
     without: Set[str | None],
 ) -> FolderCount:
-    """What counts: the first of each content, and of those the first of each group.
+    """Return what counts: the first of each content, and of those the first of each group.
 
     `fingerprints` are those of `groups` by SHA-256; contents in `without` do not count.
     """
@@ -105,7 +105,7 @@ def count(
 
 
 def refuse_too_few(images: FolderCount, kind: str) -> None:
-    """Raises `UsageError` where less than `FEWEST` count, with what became of the rest."""
+    """Raise `UsageError` where less than `FEWEST` count, with what became of the rest."""
     if len(images.logits) >= FEWEST:
         return
     raise UsageError(
@@ -117,7 +117,7 @@ def refuse_too_few(images: FolderCount, kind: str) -> None:
 
 
 def refuse_rates(rates: Sequence[float], photographs: int) -> None:
-    """Raises `UsageError` for a rate that so many photographs cannot promise."""
+    """Raise `UsageError` for a rate that so many photographs cannot promise."""
     for rate in rates:
         if not 0 < rate < 1:
             raise UsageError(f"a false-positive rate lies between 0 and 1, got {rate}")
@@ -132,7 +132,7 @@ def refuse_rates(rates: Sequence[float], photographs: int) -> None:
 def fit(
     before: Calibration, real: FolderCount, fake: FolderCount | None, measured_on: str
 ) -> Calibration:
-    """A calibration with these photographs.
+    """Return a calibration with these photographs.
 
     Temperature and intercept are fitted where there are generated images; otherwise all but the
     photographs stays as `before` has it. Raises `UsageError` where the scores of generated images
@@ -154,7 +154,7 @@ def fit(
 def rates(
     fitted: Calibration, fake: FolderCount | None, asked: Sequence[float] = ()
 ) -> tuple[Rate, ...]:
-    """What `RATES` and those asked for come to, ascending."""
+    """Return what `RATES` and those asked for come to, ascending."""
     found = []
     for rate in sorted({*RATES, *asked}):
         needed = photographs_for(rate)

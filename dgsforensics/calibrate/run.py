@@ -71,7 +71,8 @@ class CalibrationResult:
 
 
 def scores_path(reals: Path) -> Path:
-    """Where the scores of a folder of photographs, and of what it was paired with, are kept."""
+    """Return where the scores of a folder of photographs, and of what it was paired with, are
+    kept."""
     place = platformdirs.user_cache_path("dgsforensics") / "calibration"
     return place / location.default_path([reals]).name
 
@@ -173,7 +174,7 @@ def _refuse_odd_folders(request: CalibrationRequest) -> None:
 
 
 def _target(request: CalibrationRequest, base: Checkpoint) -> Path:
-    """Where the detector goes; raises `UsageError` where it cannot, before hours of work."""
+    """Return where the detector goes; raises `UsageError` where it cannot, before hours of work."""
     if request.out is not None and request.name is not None:
         raise UsageError("give --out or --name, not both")
     if request.out is not None:
@@ -202,14 +203,14 @@ def _name(folder: Path) -> str:
 
 
 def _is_fake(path: Path, request: CalibrationRequest) -> bool:
-    """Whether a file was found in the folder of generated images."""
+    """Return whether a file was found in the folder of generated images."""
     if request.fakes is None:
         return False
     return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(request.fakes))
 
 
 def _score(job: Job, case: Path, tell: Tell) -> tuple[Rows, dict[str, int]]:
-    """A row for each file found, in order; and fingerprints by SHA-256."""
+    """Return a row for each file found, in order; and fingerprints by SHA-256."""
     rows: Rows = []
     with job.begun() as batches, remembered_interrupt() as stopped:
         for batch in batches:
@@ -247,7 +248,9 @@ def _original(base: Checkpoint) -> tuple[str, str]:
 def _facts(
     base: Checkpoint, real: FolderCount, fake: FolderCount | None, today: str
 ) -> dict[str, Any]:
-    """What the card says of it: one step from the original, however often that was calibrated."""
+    """Return what the card says of it: one step from the original, however often that was
+    calibrated.
+    """
     name, digest = _original(base)
     return {
         "from": name,

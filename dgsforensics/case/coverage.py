@@ -12,7 +12,8 @@ from dgsforensics.records import CaseRow, ScanInfo
 
 
 def gone(scans: Sequence[ScanInfo]) -> Callable[[CaseRow], bool]:
-    """Tells of a row of these scans whether a later one that ran to its end looked in vain.
+    """Return a function that tells of a row of these scans whether a later, finished one looked for
+    it in vain.
 
     `folders` of a scan's options holds the folders that it went through; one by an older version,
     which did not say, is taken to have looked everywhere.
@@ -37,7 +38,7 @@ def gone(scans: Sequence[ScanInfo]) -> Callable[[CaseRow], bool]:
 
 
 def _beginnings(options: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """What the paths that a scan covers begin with; None for all paths."""
+    """Return what the paths that a scan covers begin with; None for all paths."""
     folders = options.get("folders")
     return None if folders is None else tuple(os.path.join(folder, "") for folder in folders)
 

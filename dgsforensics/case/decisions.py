@@ -91,7 +91,9 @@ class Log:
         return written
 
     def after(self, last: int = 0) -> list[Decision]:
-        """The entries beyond the id `last`, in order: what this and other processes have added."""
+        """Return the entries beyond the id `last`, in order: what this and other processes have
+        added.
+        """
         self._case.check()
         with self._case.reading() as db:
             rows = db.execute(
@@ -126,7 +128,7 @@ _TAMPERED = "what comes before it is sound; compare with a copy of the case file
 
 
 def standing(decisions: Iterable[Decision], before: Standing | None = None) -> Standing:
-    """What stands after these decisions, on top of what stood `before`, which is changed.
+    """Return what stands after these decisions, on top of what stood `before`, which is changed.
 
     A reviewer whose last entry has neither label nor note no longer has a decision there.
     """
@@ -142,7 +144,7 @@ def standing(decisions: Iterable[Decision], before: Standing | None = None) -> S
 def _row(
     number: int, time: str, reviewer: str, step: int, action: Action, entry: LogEntry
 ) -> tuple[Any, ...]:
-    """One entry as SQLite holds it, without its hash."""
+    """Return one entry as SQLite holds it, without its hash."""
     place = os.fsencode(os.path.abspath(entry.path))
     judged = None if entry.judgement is None else entry.judgement.value
     seen = entry.shown
@@ -166,12 +168,14 @@ def _decision(row: Sequence[Any]) -> Decision:
 
 
 def _as_stored(row: Sequence[Any]) -> bool:
-    """Whether each column has the type that `_row` gave it; the hash does not tell a path's bytes
-    from text that spells them."""
+    """Return whether each column has the type that `_row` gave it; the hash does not tell a path's
+    bytes from text that spells them.
+    """
     return all(isinstance(value, kind) for value, kind in zip(row, _TYPES, strict=True))
 
 
 def _hash(before: str, row: Sequence[Any]) -> str:
-    """SHA-256 over the hash before and the entry as JSON, the path's bytes in hexadecimal."""
+    """Return the SHA-256 over the hash before and the entry as JSON, the path's bytes in
+    hexadecimal."""
     values = [value.hex() if isinstance(value, bytes) else value for value in row]
     return hashlib.sha256(f"{before}\n{json.dumps(values)}".encode()).hexdigest()

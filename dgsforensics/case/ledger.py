@@ -62,11 +62,11 @@ class Operation(NamedTuple):
     """ISO 8601, UTC."""
 
     def part(self, place: Path) -> Path:
-        """What a file on its way to `place` is called until it is whole."""
+        """Return what a file on its way to `place` is called until it is whole."""
         return place.with_name(f".dgsf-{self.id}-{self.sha256[:8]}.part")
 
     def link(self) -> Path | None:
-        """A symbolic link on the way to either end, which was a folder when this was done.
+        """Return a symbolic link on the way to either end, which was a folder when this was done.
 
         Looked at is what both paths have in common at their ends, and the folder of the label; what
         is above was named by a person and may be a link.
@@ -123,7 +123,7 @@ def alone(case: Case) -> Iterator[None]:
 
 
 def operations(case: Case, *states: OperationState) -> list[Operation]:
-    """The rows in one of these states, the oldest first."""
+    """Return the rows in one of these states, the oldest first."""
     marks = ", ".join("?" * len(states))
     with case.reading() as db:
         rows = db.execute(
@@ -260,7 +260,8 @@ def _settle_undo(case: Case, row: Operation) -> None:
 
 
 def _apart(row: Operation) -> bool:
-    """Whether one of two names may be deleted, because the other one is a name of its own."""
+    """Return whether one of two names may be deleted, because the other one is a name of its
+    own."""
     return row.link() is None and not atomic.same_name(row.source, row.target)
 
 

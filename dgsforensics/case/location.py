@@ -15,12 +15,12 @@ _SQLITE = b"SQLite format 3\0"
 
 
 def folder() -> Path:
-    """Where case files go that nobody named; it need not exist."""
+    """Return where case files go that nobody named; it need not exist."""
     return platformdirs.user_data_path("dgsforensics") / "cases"
 
 
 def default_path(paths: Sequence[Path]) -> Path:
-    """The case file of these scan arguments.
+    """Return the case file of these scan arguments.
 
     The root is the deepest folder that holds all of them; a file counts as its own folder.
     Raises `UsageError` without paths and for paths that share no folder (two drives).
@@ -40,7 +40,7 @@ def default_path(paths: Sequence[Path]) -> Path:
 
 
 def named_after(place: str, otherwise: str) -> str:
-    """A file name without suffix for what belongs to an absolute path, no other path's.
+    """Return a file name without suffix for what belongs to an absolute path, no other path's.
 
     It begins with the last part of the path, or with `otherwise` where that has no letters.
     """
@@ -49,12 +49,12 @@ def named_after(place: str, otherwise: str) -> str:
 
 
 def known() -> list[Path]:
-    """The case files in the user's data folder, the one used last first."""
+    """Return the case files in the user's data folder, the one used last first."""
     return sorted(folder().glob(f"*{SUFFIX}"), key=_last_used, reverse=True)
 
 
 def is_case(path: Path) -> bool:
-    """Whether a file is a database, and so can only be meant as a case file."""
+    """Return whether a file is a database, and so can only be meant as a case file."""
     try:
         if not path.is_file():  # opening a pipe would wait
             return False
@@ -65,7 +65,8 @@ def is_case(path: Path) -> bool:
 
 
 def find(target: Path | None) -> Path:
-    """The case file meant by a file, by a folder that was scanned, or (None) the last one used.
+    """Return the case file meant by a file, by a folder that was scanned, or (None) the last one
+    used.
 
     Raises `UsageError` when there is none.
     """
@@ -88,7 +89,7 @@ def find(target: Path | None) -> Path:
 
 
 def _last_used(path: Path) -> float:
-    """When a case file was written last; what is new may still lie in the log beside it."""
+    """Return when a case file was written last; what is new may still lie in the log beside it."""
     times = []
     for file in (path, path.with_name(path.name + "-wal")):
         try:

@@ -123,7 +123,9 @@ def connect(path: Path, busy: float | None = None) -> sqlite3.Connection:
 
 
 def _read_only(path: Path) -> sqlite3.Connection:
-    """A case that may only be read, such as a copy kept as evidence; writing raises `CaseError`."""
+    """Return a case that may only be read, such as a copy kept as evidence; writing raises
+    `CaseError`.
+    """
     alone = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
     db = sqlite3.connect(
         f"{path.as_uri()}?mode=ro{alone}", uri=True, isolation_level=None, check_same_thread=False
@@ -139,7 +141,9 @@ def _read_only(path: Path) -> sqlite3.Connection:
 
 
 def identity(path: Path) -> tuple[int, int]:
-    """Which file lies at a path, whatever its name; raises `CaseError` where none can be seen."""
+    """Return which file lies at a path, whatever its name; raises `CaseError` where none can be
+    seen.
+    """
     try:
         found = os.stat(path)
     except FileNotFoundError as error:
@@ -150,7 +154,7 @@ def identity(path: Path) -> tuple[int, int]:
 
 
 def moved(path: Path) -> CaseError:
-    """What to say where the open case file no longer lies at its path."""
+    """Return what to say where the open case file no longer lies at its path."""
     return CaseError(
         f"{path}: the case file was moved away or replaced", "put it back, or open the one there"
     )
@@ -169,7 +173,8 @@ def explained(path: Path) -> Iterator[None]:
 
 @contextmanager
 def immediate(db: sqlite3.Connection) -> Iterator[None]:
-    """One transaction that holds the write lock from its start, rolled back on any exception."""
+    """Yield one transaction that holds the write lock from its start, rolled back on any
+    exception."""
     try:
         db.execute("BEGIN IMMEDIATE")
         yield
@@ -201,7 +206,7 @@ def _refuse_foreign(path: Path) -> None:
 
 
 def _schema_version(db: sqlite3.Connection, path: Path) -> int:
-    """The schema version of our database; `CaseError` if it is another's or too new."""
+    """Return the schema version of our database; `CaseError` if it is another's or too new."""
     if _pragma(db, "application_id") != APPLICATION_ID:
         raise CaseError(f"{path}: this database belongs to another application", _OTHER_FILE)
     version = _pragma(db, "user_version")

@@ -115,18 +115,18 @@ class Case:
             return Scan(self, cursor.lastrowid, settings)
 
     def last_scan(self) -> ScanInfo | None:
-        """The scan begun last, finished or not; None in a new case file."""
+        """Return the scan begun last, finished or not; None in a new case file."""
         with self.reading() as db:
             row = db.execute(f"{_SCANS} ORDER BY id DESC LIMIT 1").fetchone()
         return None if row is None else _info(row)
 
     def scans(self) -> list[ScanInfo]:
-        """All scans, the first one first."""
+        """Return all scans, the first one first."""
         with self.reading() as db:
             return [_info(row) for row in db.execute(f"{_SCANS} ORDER BY id").fetchall()]
 
     def rows(self, scan_id: int | None = None) -> Iterator[CaseRow]:
-        """The files of a scan in the order they were recorded; by default of the last scan.
+        """Yield the files of a scan in the order they were recorded; by default of the last scan.
 
         A file that a later scan saw again belongs to that one, so earlier scans have gaps.
         """
@@ -138,14 +138,16 @@ class Case:
         yield from self._rows((scan_id, -1), scan_id)
 
     def current(self) -> Iterator[CaseRow]:
-        """What is to be reviewed: all files but those that a later scan looked for in vain.
+        """Return what is to be reviewed: all files but those that a later scan looked for in vain.
 
         A scan that was interrupted, or of a part of the folder, so takes nothing else away.
         """
         return self._there((0, -1))
 
     def beyond(self, row: CaseRow) -> Iterator[CaseRow]:
-        """The same of what was recorded after a row, by its scan or a later one, running or not."""
+        """Return the same of what was recorded after a row, by its scan or a later one, running or
+        not.
+        """
         return self._there((row.scan_id, row.position))
 
     def _there(self, after: tuple[int, int]) -> Iterator[CaseRow]:
@@ -153,7 +155,7 @@ class Case:
         return (row for row in self._rows(after, _NO_LIMIT) if not is_gone(row))
 
     def _rows(self, after: tuple[int, int], last: int) -> Iterator[CaseRow]:
-        """The files of the scans up to `last` that come after a scan and a position in it."""
+        """Yield the files of the scans up to `last` that come after a scan and a position in it."""
         while True:
             with self.reading() as db:
                 page = db.execute(_ROWS, (*after, last)).fetchall()
@@ -169,7 +171,7 @@ class Case:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for queries of the modules that build on this one."""
+        """Yield the connection, for queries of the modules that build on this one."""
         with self._lock, explained(self.path):
             yield self._db
 
@@ -183,7 +185,7 @@ class Case:
 
     @contextmanager
     def durable(self) -> Iterator[sqlite3.Connection]:
-        """One transaction that a power cut does not take back once it has ended."""
+        """Yield one transaction that a power cut does not take back once it has ended."""
         with self.reading() as db:
             self.check()
             db.execute("PRAGMA synchronous = FULL")
@@ -211,7 +213,8 @@ class Scan:
         self._position = 0
 
     def known(self, sha256: str) -> EarlierScore | None:
-        """The score of these bytes by the same model and preprocessing, from an earlier scan.
+        """Return the score of these bytes by the same model and preprocessing, from an earlier
+        scan.
 
         Finished or interrupted is the same. This scan's own rows do not count: whether the second
         of two equal files is `cached` must not depend on how far the writer has got.
@@ -290,7 +293,7 @@ def _info(row: tuple[Any, ...]) -> ScanInfo:
 
 
 def _traits(row: Prediction | Failure) -> tuple[int | None, str | None]:
-    """Fingerprint and evidence as columns; SQLite's integers are signed."""
+    """Return fingerprint and evidence as columns; SQLite's integers are signed."""
     traits = row.traits if isinstance(row, Prediction) else None
     if traits is None:
         return None, None
@@ -304,7 +307,9 @@ def _now() -> str:
 
 
 def as_text(value: str) -> str:
-    """Text as SQLite can hold it: names that are not UTF-8 reach messages as lone surrogates."""
+    """Return text as SQLite can hold it: names that are not UTF-8 reach messages as lone
+    surrogates.
+    """
     return value.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

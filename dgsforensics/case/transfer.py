@@ -20,7 +20,9 @@ _CHUNK = 1 << 20
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a regular file; raises `UnreadableError` for a link and what gives no bytes."""
+    """Return the SHA-256 of a regular file; raises `UnreadableError` for a link and what gives no
+    bytes.
+    """
     try:
         with _opened(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -29,7 +31,7 @@ def digest(path: Path) -> str:
 
 
 def holds(path: Path, sha256: str) -> bool:
-    """Whether a regular file, no link, with this content lies there."""
+    """Return whether a regular file, no link, with this content lies there."""
     try:
         return digest(path) == sha256
     except UnreadableError:
@@ -37,7 +39,9 @@ def holds(path: Path, sha256: str) -> bool:
 
 
 def link_below(base: Path, path: Path) -> Path | None:
-    """The first part of `path` below `base` that is a symbolic link; `path` must lie below it."""
+    """Return the first part of `path` below `base` that is a symbolic link; `path` must lie below
+    it.
+    """
     place = base
     for part in path.relative_to(base).parts:
         place = place / part
@@ -91,7 +95,9 @@ def copy(source: Path, target: Path, part: Path, sha256: str) -> None:
 
 
 def _opened(path: Path) -> BufferedReader:
-    """A regular file, to be closed; a link or a pipe in its place is refused, not waited for."""
+    """Return a regular file, to be closed; a link or a pipe in its place is refused, not waited
+    for.
+    """
     mode = os.lstat(path).st_mode
     if stat.S_ISLNK(mode):
         raise UnreadableError("a symbolic link: neither it nor what it leads to is touched")

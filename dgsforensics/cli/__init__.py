@@ -55,7 +55,7 @@ app.add_typer(models.app, name="models")
 
 
 def run() -> NoReturn:
-    """Entry point of the console script: `main`, then out without the destructors of libraries.
+    """Run `main` as the console script does, and leave without the destructors of libraries.
 
     At a normal exit a thread inside torch now and then aborts the process (exit code 134; one scan
     in ten beside a busy one, torch 2.14.1, after everything was written).
@@ -75,7 +75,7 @@ def run() -> NoReturn:
 
 
 def main() -> NoReturn:
-    """Every way out is a `SystemExit` with the exit code that is documented.
+    """Run the command line; every way out is a `SystemExit` with a documented exit code.
 
     Typer exits by itself for wrong usage (2) and for what a command raises as `typer.Exit`.
     """

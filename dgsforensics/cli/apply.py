@@ -105,11 +105,11 @@ def _carry_out(
     for image in images:
         said = {decision.judgement for decision in image.decisions}
         if image.judgement is None and said & set(judgements):
-            console.notice(f"left, for reviewers differ: {printable(str(image))}")
+            console.notice(f"left where it is, because reviewers disagree: {printable(str(image))}")
     plan = filing.plan(case, OperationKind(name), folder, images, judgements)
     refused = _report(filing.carry_out(case, plan, dry=dry), _DONE[name], dry)
     for place, label in filing.outdated(case, plan, reviewer) if name == OperationKind.TAG else ():
-        console.notice(printable(f"{place} says {label}, which does not stand any more"))
+        console.notice(printable(f"{place} says {label}, but that label has been taken back"))
     return refused
 
 
@@ -131,7 +131,7 @@ _BACK = "taken back"
 
 
 def _report(outcomes: Iterable["FilingResult"], done: str, dry: bool) -> int:
-    """A line for each file, as it comes, and the counts; how many were refused."""
+    """Return a line for each file, as it comes, and the counts; how many were refused."""
     from dgsforensics import console
     from dgsforensics.case.ledger import OperationKind
     from dgsforensics.cli import output

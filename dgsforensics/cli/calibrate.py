@@ -130,7 +130,7 @@ def calibrate(
 
 
 def _remark(found: "CalibrationResult") -> None:
-    """What a person has to know, to standard error."""
+    """Tell on standard error what a person has to know."""
     from dgsforensics import console
     from dgsforensics.wording import printable
 
@@ -154,7 +154,7 @@ def _classes(found: "CalibrationResult") -> "list[tuple[FolderCount, str]]":
 
 
 def _show(found: "CalibrationResult") -> None:
-    """For people, within 80 columns."""
+    """Print the result for people, within 80 columns."""
     from dgsforensics.cli import output
 
     for images, kind in _classes(found):
@@ -218,14 +218,14 @@ def _probabilities(found: "CalibrationResult") -> str:
 
 
 def _kind(found: "CalibrationResult") -> str:
-    """What the probabilities are."""
+    """Return what the probabilities are."""
     if found.generated is not None:
         return "fitted"
     return "kept" if found.base.calibration.generated else "unmeasured"
 
 
 def _document(found: "CalibrationResult", digest: str) -> dict[str, Any]:
-    """Everything, as JSON types."""
+    """Return everything, as JSON types."""
     from dataclasses import asdict
     from importlib.metadata import version
 

@@ -108,7 +108,7 @@ def _start(debug: bool) -> None:
 
 
 def _facts(path: Path) -> list[str]:
-    """When it was last used, how much it holds, and of which folder."""
+    """Return when it was last used, how much it holds, and of which folder."""
     from dgsforensics.case import contents
     from dgsforensics.case.decisions import Log, standing
     from dgsforensics.case.store import Case

@@ -138,7 +138,7 @@ def evaluate(
 
 
 def _remark(found: "Evaluation") -> None:
-    """What a person has to know about the data, to standard error."""
+    """Tell on standard error what a person has to know about the data."""
     from dgsforensics import console
     from dgsforensics.wording import printable
 
@@ -155,13 +155,13 @@ def _remark(found: "Evaluation") -> None:
 
 
 def _refuse_unwritable(page: Path) -> None:
-    """Before hours of work."""
+    """Refuse a page that cannot be written before hours of work are done for it."""
     if not page.absolute().parent.is_dir() or page.is_dir():
         raise UsageError(f"--html: cannot write {page}", "name a file in a folder that exists")
 
 
 def _write_page(found: "Evaluation", file: Path) -> None:
-    """At once or not at all."""
+    """Write the page whole or not at all."""
     from dgsforensics.evaluation import page
 
     try:
@@ -172,7 +172,7 @@ def _write_page(found: "Evaluation", file: Path) -> None:
 
 
 def _print(found: "Evaluation", *, as_json: bool, as_csv: bool) -> None:
-    """The results, to standard output."""
+    """Print the results to standard output."""
     from rich.console import Console
 
     from dgsforensics.evaluation import output

@@ -61,7 +61,7 @@ def export(
         handing.save(content, labels, force=force)
     differ = [image for image in found if image.judgement is None and not every]
     for image in differ:
-        console.notice(f"left out, for reviewers differ: {printable(str(image))}")
+        console.notice(f"left out, because reviewers disagree: {printable(str(image))}")
     left_out = f", {len(differ)} left out" if differ else ""
     console.notice(
         f"{counted(len(rows), 'row')} of {counted(len(found) - len(differ), 'image')}{left_out}"

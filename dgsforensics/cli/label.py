@@ -82,7 +82,7 @@ def label(
 
 
 def _case_and_names(names: list[str]) -> tuple[Path, list[str]]:
-    """The first name is the case where it can be one."""
+    """Return the first name is the case where it can be one."""
     from dgsforensics.case import location
 
     if names and _is_case(Path(names[0])):

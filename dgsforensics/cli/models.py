@@ -191,7 +191,7 @@ def _start(debug: bool) -> None:
 
 
 def _facts(entry: "CatalogueEntry") -> dict[str, Any]:
-    """A row of the list as JSON types; what is not known is null."""
+    """Return a row of the list as JSON types; what is not known is null."""
     loaded = entry.checkpoint
     return {
         "name": entry.name,

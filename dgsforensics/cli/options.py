@@ -67,7 +67,7 @@ Reviewer = Annotated[
 
 
 def signature(reviewer: str | None) -> str:
-    """The name that labels are signed with."""
+    """Return the name that labels are signed with."""
     try:
         name = (getpass.getuser() if reviewer is None else reviewer).strip()
     except (OSError, KeyError, ImportError) as error:  # which of them is up to the version
@@ -98,7 +98,7 @@ def abandon_stdout() -> None:
 
 
 def configure_logging(*, quiet: bool = False, verbose: bool = False, debug: bool = False) -> None:
-    """Messages to standard error; below warnings only on request."""
+    """Send log messages to standard error; below warnings only on request."""
     from rich.file_proxy import FileProxy
 
     from dgsforensics.console import console
@@ -115,7 +115,9 @@ def configure_logging(*, quiet: bool = False, verbose: bool = False, debug: bool
 
 
 def rank(context: typer.Context, parameter: str) -> int:
-    """How strongly a value was asked for: 3 by flag, 2 by variable, 1 by settings file, 0 not."""
+    """Return how strongly a value was asked for: 3 by flag, 2 by variable, 1 by settings file, 0
+    not.
+    """
     source = context.get_parameter_source(parameter)
     order = ("DEFAULT_MAP", "ENVIRONMENT", "COMMANDLINE")
     return order.index(source.name) + 1 if source is not None and source.name in order else 0

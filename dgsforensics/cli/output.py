@@ -8,7 +8,7 @@ from dgsforensics.errors import UsageError
 
 
 def start() -> None:
-    """To be called first: UTF-8 whatever the locale."""
+    """Switch standard output to UTF-8 whatever the locale; call this first."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
 
@@ -28,7 +28,7 @@ def show(*lines: str) -> None:
 
 
 def table(rows: Sequence[Sequence[str]]) -> None:
-    """In columns as wide as they need to be; a row may end early, with a remark."""
+    """Print rows in columns as wide as they need to be; a row may end early, with a remark."""
     from dgsforensics.wording import printable
 
     shown = [[printable(cell) for cell in row] for row in rows]

@@ -102,7 +102,7 @@ def review(review: Review, query: str, order: Order, *, advance: bool) -> None:
 
 
 def _line(review: Review, items: list[Item], place: int) -> str:
-    """One image in a sentence."""
+    """Return one image in a sentence."""
     item = items[place]
     chance = item.probability
     score = "" if chance is None else f", probability {phrases.percent(chance).strip()}"

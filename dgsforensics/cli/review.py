@@ -150,7 +150,9 @@ def review(
 
 
 def _as_before(request: "ScanRequest", last: "ScanInfo | None") -> "ScanRequest":
-    """What is not asked for is as in the scan before: a review must not judge anew by itself."""
+    """Return what is not asked for is as in the scan before: a review must not judge anew by
+    itself.
+    """
     options = {} if last is None else last.settings.options
     asked = request.threshold is not None or request.fpr is not None
     return replace(
@@ -163,7 +165,7 @@ def _as_before(request: "ScanRequest", last: "ScanInfo | None") -> "ScanRequest"
 
 
 def _query(review: "Review", query: str | None, sort: str) -> "tuple[str, Order]":
-    """What to list, and by what."""
+    """Return what to list, and by what."""
     from dgsforensics.review import queries
     from dgsforensics.review.queries import Order
 

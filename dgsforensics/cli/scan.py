@@ -158,6 +158,6 @@ def _batch(text: str) -> int | None:
 
 
 def _strongest(context: typer.Context, given: list[str]) -> list[str]:
-    """Of options that exclude each other, those asked for most strongly."""
+    """Return, of options that exclude each other, those asked for most strongly."""
     top = max((rank(context, name) for name in given), default=0)
     return [name for name in given if rank(context, name) == top]

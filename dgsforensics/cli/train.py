@@ -232,7 +232,7 @@ def train(
 
 
 def _print_comparison(comparison: "Comparison") -> None:
-    """Before and after on the images held out, to standard output."""
+    """Print the figures before and after, on the held-out images, to standard output."""
     from rich.console import Console
     from rich.table import Table
 

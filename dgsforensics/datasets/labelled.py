@@ -102,7 +102,8 @@ def read(
     *,
     also: Sequence[ListedImage] = (),
 ) -> list[ListedImage]:
-    """What a folder or manifest lists for training, in its order; see the module for the layouts.
+    """Return what a folder or manifest lists for training, in its order; see the module for the
+    layouts.
 
     The paths in a manifest are relative to `root`, by default the folder it lies in. `notice` is
     told how many images were left out and why. `also` comes from elsewhere, and after it. Raises
@@ -122,7 +123,7 @@ def read(
 def read_for_evaluation(
     data: Path, notice: Callable[[str], None], failed: Callable[[Failure], None]
 ) -> list[ListedImage]:
-    """As `read`, without what is for training, and with what is for testing.
+    """Return what `read` does, without the images for training and with those for testing.
 
     One class is enough. `failed` is told of each place in a folder that cannot be looked into.
     Raises `UsageError` as `read`, and when nothing is left.
@@ -137,7 +138,8 @@ def read_for_evaluation(
 
 
 def as_sample(listed: ListedImage) -> Sample:
-    """A sample on the word of the data alone; raises `UsageError` when they give no SHA-256."""
+    """Return a sample on the word of the data alone; raises `UsageError` when they give no
+    SHA-256."""
     if listed.sha256 is None:
         raise UsageError(f"{listed.origin}: no sha256")
     return Sample(
@@ -155,7 +157,7 @@ def as_sample(listed: ListedImage) -> Sample:
 def _select(
     data: Path, root: Path | None, without: Split, failed: Callable[[Failure], None]
 ) -> tuple[list[ListedImage], list[str]]:
-    """What is listed for other parts than `without`; and remarks on what was left out."""
+    """Return what is listed for other parts than `without`; and remarks on what was left out."""
     listed: list[ListedImage] = []
     left_out: Counter[str] = Counter()
     for found in _entries(data, data.parent if root is None else root, failed):
@@ -177,7 +179,7 @@ def _refuse(found: Failure) -> None:
 def _entries(
     data: Path, root: Path, failed: Callable[[Failure], None]
 ) -> Iterator[ListedImage | str]:
-    """What is listed, and for what is not, why."""
+    """Yield what is listed, and for what is not, why."""
     if os.path.isdir(data):
         paths: list[Path] = []
         for found in find_files([data], exclude=_SIDECARS):
@@ -208,7 +210,7 @@ def _entries(
 
 
 def _in_folder(path: Path, folders: tuple[str, ...], tree: Tree) -> ListedImage | str:
-    """What the folders between the root and an image say of it."""
+    """Return what the folders between the root and an image say of it."""
     place = read_place(folders, tree)
     if place is None:
         return _UNLABELLED
@@ -276,7 +278,7 @@ def _csv_rows(content: bytes, file: Path) -> Iterator[tuple[int, Mapping[str, ob
 
 
 def _in_manifest(row: Mapping[str, object], root: Path, origin: str) -> ListedImage | str:
-    """What one row says, or why it is left out; ValueError for what it must not say."""
+    """Return what one row says, or why it is left out; ValueError for what it must not say."""
     path = row.get("path")
     if not isinstance(path, str) or not path:
         raise ValueError(f"path: expected text, got {path!r}")
@@ -311,7 +313,7 @@ def _one_of(known: Mapping[str, _Meaning], key: str, name: str | None) -> _Meani
 
 
 def _text(row: Mapping[str, object], key: str, *, numbers: bool = False) -> str | None:
-    """A value without the blanks around it, None where it is missing or blank."""
+    """Return a value without the blanks around it, None where it is missing or blank."""
     value = row.get(key)
     if numbers and isinstance(value, int) and not isinstance(value, bool):
         return str(value)

@@ -87,7 +87,8 @@ def survey(places: Iterable[Folders]) -> Tree:
 
 
 def read_place(folders: Folders, tree: Tree) -> FolderRole | None:
-    """What the folders from the root of the set down to an image say; None without a label folder.
+    """Return what the folders from the root of the set down to an image say; None without a label
+    folder.
 
     The label is that of the innermost label folder. The name is that of the folder directly above
     it, else of the first one below, else of the nearest one further above; labels, parts, the

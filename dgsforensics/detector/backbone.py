@@ -29,7 +29,7 @@ BUNDLED = {"ViT-B-16-quickgelu": "clip-vit-b-16-image-int8.safetensors"}
 
 
 def weights_folder() -> Path:
-    """Where the bundled weights lie."""
+    """Return where the bundled weights lie."""
     return Path(str(files("dgsforensics.weights")))
 
 
@@ -62,14 +62,14 @@ def load_backbone(config: BackboneConfig, file: Path | None = None) -> VisionTra
 
 
 def build_tower(name: str) -> VisionTransformer:
-    """The image tower of an open_clip configuration, on the meta device (no weights)."""
+    """Return the image tower of an open_clip configuration, on the meta device (no weights)."""
     tower = build_clip(name).visual
     assert isinstance(tower, VisionTransformer)
     return tower
 
 
 def build_clip(name: str) -> CLIP | CustomTextCLIP:
-    """Both towers of an open_clip configuration, on the meta device (no weights).
+    """Return both towers of an open_clip configuration, on the meta device (no weights).
 
     Raises `ConfigError` when there is none of that name or its image tower is not a ViT.
     """
@@ -99,13 +99,13 @@ def _model_config(name: str) -> dict[str, Any]:
 
 
 def file_name(sha256: str) -> str:
-    """What a weights file that belongs to a detector is called, by its digest."""
+    """Return what a weights file that belongs to a detector is called, by its digest."""
     return f"backbone-{sha256[:12]}.safetensors"
 
 
 def locate_weights(config: BackboneConfig, folders: Sequence[Path] = ()) -> Path:
-    """The weights file that a configuration names: bundled, from open_clip's cache or download, or
-    by `file_name` in the first of `folders` that has it.
+    """Return the weights file that a configuration names: bundled, from open_clip's cache or
+    download, or by `file_name` in the first of `folders` that has it.
 
     Raises `CheckpointError` when it is neither there nor to be had, saying what to do.
     """
@@ -154,7 +154,7 @@ def locate_weights(config: BackboneConfig, folders: Sequence[Path] = ()) -> Path
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors file or, with `weights_only`, of a PyTorch file.
+    """Return tensors of a safetensors file or, with `weights_only`, of a PyTorch file.
 
     In a safetensors file an int8 tensor `<name>` is multiplied by `<name>.scale`, one factor a row
     (of `proj`: a column), into float32. Raises `CheckpointError`; no pickled code is ever run.
@@ -186,7 +186,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def dequantise(stored: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Float32 tensors from int8 ones and their `.scale`; others pass through."""
+    """Return Float32 tensors from int8 ones and their `.scale`; others pass through."""
     tensors = {}
     for name, value in stored.items():
         if name.endswith(".scale"):
@@ -200,7 +200,7 @@ def dequantise(stored: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def sha256_of(path: Path) -> str:
-    """Hexadecimal digest of a file; raises `CheckpointError` when it cannot be read."""
+    """Return the hexadecimal digest of a file; raises `CheckpointError` when it cannot be read."""
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -11,7 +11,7 @@ _TAIL = (1 - LEVEL) / 2
 
 
 def interval(hits: int, count: int) -> tuple[float, float]:
-    """The shares, from and to in [0, 1], that `hits` of `count` leave open at `LEVEL`.
+    """Return the shares, from and to in [0, 1], that `hits` of `count` leave open at `LEVEL`.
 
     Raises `ValueError` unless 0 <= hits <= count; of a count of 0 nothing is known.
     """
@@ -23,12 +23,15 @@ def interval(hits: int, count: int) -> tuple[float, float]:
 
 
 def clean_trials(share: float) -> int:
-    """The least `count` for which 0 hits put the whole interval at or below a share in (0, 1)."""
+    """Return the least `count` for which 0 hits put the whole interval at or below a share in (0,
+    1).
+    """
     return math.ceil(math.log(_TAIL) / math.log1p(-share) - 1e-9)
 
 
 def _upper(hits: int, count: int) -> float:
-    """The share at which so few hits, or fewer, have the chance `_TAIL`; for hits < count."""
+    """Return the share at which so few hits, or fewer, have the chance `_TAIL`; for hits <
+    count."""
     low, high = hits / count, 1.0
     while low < (middle := (low + high) / 2) < high:
         if _log_at_most(hits, count, middle) > math.log(_TAIL):
@@ -39,7 +42,7 @@ def _upper(hits: int, count: int) -> float:
 
 
 def _log_at_most(hits: int, count: int, share: float) -> float:
-    """Logarithm of the chance of at most `hits`, where `share` lies above hits / count.
+    """Return logarithm of the chance of at most `hits`, where `share` lies above hits / count.
 
     The terms of the sum then fall from the last one down, so few of them matter.
     """

@@ -42,7 +42,7 @@ class Thresholds:
     """How they were chosen, for people."""
 
     def verdict(self, logit: float, domain: str | None = None) -> Verdict:
-        """What a logit means here; every verdict there is comes from this rule.
+        """Return what a logit means here; every verdict there is comes from this rule.
 
         `domain` says that the picture is no photograph, and what instead; None: it may be one. What
         is out of domain is never flagged, for no error rate was measured on its like.
@@ -79,7 +79,9 @@ class Calibration:
 
     @classmethod
     def none(cls) -> "Calibration":
-        """Of a detector that was never calibrated: the plain sigmoid, nothing measured."""
+        """Return the calibration of a detector that was never calibrated: the plain sigmoid,
+        nothing measured.
+        """
         return cls(1.0, 0.0, (), (), "nothing: not calibrated")
 
     @property
@@ -88,21 +90,21 @@ class Calibration:
         return bool(self.real)
 
     def probability(self, logit: float) -> float:
-        """Probability of "generated" in [0, 1], had both classes been equally common."""
+        """Return the probability of "generated" in [0, 1], had both classes been equally common."""
         scaled = (logit - self.intercept) / self.temperature
         if scaled >= 0:
             return 1 / (1 + math.exp(-scaled))
         return math.exp(scaled) / (1 + math.exp(scaled))
 
     def logit(self, probability: float) -> float:
-        """The logit at which `probability` is reached; the inverse of `probability`."""
+        """Return the logit at which `probability` is reached; the inverse of `probability`."""
         if not 0 < probability < 1:
             raise UsageError(f"a probability threshold lies between 0 and 1, got {probability}")
         odds = math.log(probability / (1 - probability))
         return self.intercept + self.temperature * odds
 
     def at_fpr(self, rate: float) -> float:
-        """A logit from which at most a share `rate` of real photographs is flagged.
+        """Return a logit from which at most a share `rate` of real photographs is flagged.
 
         With n calibration photographs at most k = floor(rate (n + 1)) - 1 of them lie at or above
         it, so that a further photograph from the same source of images is flagged with probability
@@ -137,7 +139,7 @@ class Calibration:
         return max(highest_passed + min(gap, ROUNDING), math.nextafter(highest_passed, math.inf))
 
     def at_fnr(self, rate: float) -> float:
-        """The highest logit below which at most a share `rate` of generated images falls.
+        """Return the highest logit below which at most a share `rate` of generated images falls.
 
         The promise is that of `at_fpr`, from the other side; with fewer than 1 / rate - 1 generated
         images it is the lowest of them, and nothing is promised. Only where there are some.
@@ -148,7 +150,8 @@ class Calibration:
     def thresholds(
         self, *, fpr: float | None = None, probability: float | None = None
     ) -> Thresholds:
-        """Where to cut: at a false-positive rate, at a probability, or (neither) at the default.
+        """Return where to cut: at a false-positive rate, at a probability, or (neither) at the
+        default.
 
         The lower end of the inconclusive band misses `DEFAULT_FNR` of the generated images; it
         never lies above the upper end. Without generated images there is no band. Not calibrated,
@@ -175,7 +178,7 @@ class Calibration:
         return Thresholds(lower, upper, origin)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON types; `from_dict` is the inverse."""
+        """Return the calibration as plain JSON types; `from_dict` is the inverse."""
         return {
             "temperature": self.temperature,
             "intercept": self.intercept,
@@ -234,11 +237,13 @@ def fit(logits: NDArray[np.float64], labels: NDArray[np.int64], measured_on: str
 
 
 def photographs_for(rate: float) -> int:
-    """How many photographs `Calibration.at_fpr` needs to promise a rate in (0, 1): 1/rate - 1."""
+    """Return how many photographs `Calibration.at_fpr` needs to promise a rate in (0, 1): 1/rate -
+    1.
+    """
     whole = max(rate, 1e-300)  # the reciprocal of what is smaller may be infinite
     return max(1, math.ceil((1 - 1e-9) / whole - 1))
 
 
 def smallest_rate(count: int) -> float:
-    """The smallest rate that `count` photographs support, rounded up to four decimals."""
+    """Return the smallest rate that `count` photographs support, rounded up to four decimals."""
     return math.ceil(1e4 / (count + 1)) / 1e4

@@ -16,7 +16,7 @@ Table = dict[str, Any]
 
 
 def render(checkpoint: Checkpoint) -> str:
-    """The card as Markdown; raises `CheckpointError` when a fact is of the wrong kind."""
+    """Return the card as Markdown; raises `CheckpointError` when a fact is of the wrong kind."""
     try:
         return "\n".join(_lines(checkpoint))
     except (AttributeError, IndexError, KeyError, TypeError) as error:
@@ -83,7 +83,7 @@ def _describe_thresholds(calibration: Calibration) -> list[str]:
 
 
 def _describe_images(calibrated: Mapping[str, str]) -> list[str]:
-    """Of a detector that `dgsf calibrate` made."""
+    """Describe the images of a detector that `dgsf calibrate` made."""
     return [
         f"- It is {calibrated['from']} (sha256 `{calibrated['sha256']}`) with thresholds measured "
         "by a user. All else on this card was said of the original; shares of verdicts in the "

@@ -41,7 +41,7 @@ class CatalogueEntry:
 
 
 def entries() -> list[CatalogueEntry]:
-    """The bundled detectors, then the user's, by name; damaged ones too, with the reason."""
+    """Return the bundled detectors, then the user's, by name; damaged ones too, with the reason."""
     found: list[CatalogueEntry] = []
     for folder, bundled in ((weights_folder(), True), (user_folder(), False)):
         for path in sorted(folder.glob("*.safetensors")):
@@ -61,7 +61,7 @@ def entries() -> list[CatalogueEntry]:
 def problems(
     path: Path, *, sha256: str | None = None, backbone_weights: Path | None = None
 ) -> list[str]:
-    """What is wrong with a detector file, for people; nothing, and it can be scanned with.
+    """Return what is wrong with a detector file, for people; nothing, and it can be scanned with.
 
     Checked are its digest against `sha256` and the list of sums beside it, its tensors (names,
     shapes, finite values), and its backbone and that one's digest. `backbone_weights` stands in for
@@ -84,7 +84,7 @@ def problems(
 
 
 def sums(folder: Path) -> dict[str, str]:
-    """Digest by file name, as the folder's list has it; none where there is no list."""
+    """Return the digest by file name, as the folder's list has it; none where there is no list."""
     try:
         lines = (folder / SUMS).read_bytes().splitlines()
     except FileNotFoundError:
@@ -100,7 +100,7 @@ def sums(folder: Path) -> dict[str, str]:
 
 
 def check_name(name: str) -> None:
-    """Raises `UsageError` when a detector cannot go by that name."""
+    """Raise `UsageError` when a detector cannot go by that name."""
     file = f"{name}.safetensors"
     if _NAME.fullmatch(name) is None:
         raise UsageError(
@@ -112,7 +112,7 @@ def check_name(name: str) -> None:
 
 
 def targets(made_as: str, folder: Path) -> tuple[Path, Path]:
-    """Where a detector and its card go."""
+    """Return where a detector and its card go."""
     return folder / f"{made_as}.safetensors", folder / f"{made_as}.md"
 
 
@@ -168,7 +168,7 @@ def export(
 
 
 def refuse_existing(paths: Iterable[Path], *, force: bool) -> None:
-    """Raises `UsageError` for what is there already; with `force`, for folders only."""
+    """Raise `UsageError` for what is there already; with `force`, for folders only."""
     for path in paths:
         if os.path.lexists(path) and (path.is_dir() or not force):
             raise UsageError(f"{path} exists", None if path.is_dir() else "--force overwrites it")

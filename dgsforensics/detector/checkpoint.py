@@ -121,14 +121,16 @@ def read(path: Path) -> Checkpoint:
 
 
 def locate_backbone(checkpoint: Checkpoint) -> Path:
-    """The weights of a detector's tower. Those that came in a file are looked for by their digest,
-    beside the detector and in the user's folder; raises `CheckpointError` saying where."""
+    """Return the weights of a detector's tower. Those that came in a file are looked for by their
+    digest, beside the detector and in the user's folder; raises `CheckpointError` saying where.
+    """
     beside = [] if checkpoint.folder is None else [checkpoint.folder]
     return locate_weights(checkpoint.config.backbone, [*beside, user_folder()])
 
 
 def build_model(checkpoint: Checkpoint, backbone_weights: Path | None = None) -> DetectorModel:
-    """The network in evaluation mode on the CPU, adapters not yet merged; strict about keys."""
+    """Return the network in evaluation mode on the CPU, adapters not yet merged; strict about
+    keys."""
     file = backbone_weights or locate_backbone(checkpoint)
     tower = load_backbone(checkpoint.config.backbone, file)
     model = DetectorModel(checkpoint.config, tower)
@@ -147,19 +149,19 @@ def build_model(checkpoint: Checkpoint, backbone_weights: Path | None = None) ->
 
 
 def trained_state(model: DetectorModel) -> dict[str, Tensor]:
-    """What a detector file stores of a model: its head and adapters."""
+    """Return what a detector file stores of a model: its head and adapters."""
     adapters = {f"tower.{name}": value for name, value in lora_state(model.tower).items()}
     head = {name: value for name, value in model.state_dict().items() if name in _HEAD_KEYS}
     return head | adapters
 
 
 def user_folder() -> Path:
-    """Where a person's own detectors are looked up by name."""
+    """Return where a person's own detectors are looked up by name."""
     return platformdirs.user_data_path("dgsforensics") / "models"
 
 
 def available() -> dict[str, Path]:
-    """Detectors by name: the bundled ones, then those in the user's folder."""
+    """Return detectors by name: the bundled ones, then those in the user's folder."""
     found: dict[str, Path] = {}
     for folder in (weights_folder(), user_folder()):
         for path in sorted(folder.glob("*.safetensors")):
@@ -169,12 +171,12 @@ def available() -> dict[str, Path]:
 
 
 def is_backbone(path: Path) -> bool:
-    """Whether a file among detectors is a backbone, by its name."""
+    """Return whether a file among detectors is a backbone, by its name."""
     return path.name in BUNDLED.values() or _BACKBONE_FILE.fullmatch(path.name) is not None
 
 
 def resolve(name_or_path: str | Path | None) -> Path:
-    """The detector file meant by a name, a path, or None for the default."""
+    """Return the detector file meant by a name, a path, or None for the default."""
     known = available()
     name = DEFAULT if name_or_path is None else str(name_or_path)
     if name in known:  # before paths: a file in the current folder must not pass for the default

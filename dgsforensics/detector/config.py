@@ -123,7 +123,7 @@ class DetectorConfig:
     """The adapters; None for a frozen tower."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON types; `from_dict` is the inverse."""
+        """Return the configuration as plain JSON types; `from_dict` is the inverse."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return plain
 
@@ -174,7 +174,7 @@ def build(cls: type[T], data: Any) -> T:
 
 
 def _fits(value: Any, annotation: Any) -> bool:
-    """Whether a value is of an annotated type; knows what the classes above use."""
+    """Return whether a value is of an annotated type; knows what the classes above use."""
     kind, inner = get_origin(annotation), get_args(annotation)
     if kind is Literal:
         return value in inner
@@ -194,7 +194,8 @@ def _fits(value: Any, annotation: Any) -> bool:
 
 
 def _exact(value: Any, annotation: Any) -> Any:
-    """A value that fits, whole numbers for floats as floats: 1 and 1.0 are the same choice."""
+    """Return a value that fits, whole numbers for floats as floats: 1 and 1.0 are the same
+    choice."""
     if annotation is float:
         return float(value)
     if get_origin(annotation) is tuple and set(get_args(annotation)) == {float}:
@@ -203,7 +204,7 @@ def _exact(value: Any, annotation: Any) -> Any:
 
 
 def _spell(annotation: Any) -> str:
-    """A type for people."""
+    """Return a type for people."""
     if get_origin(annotation) is Literal:
         return "one of " + ", ".join(map(repr, get_args(annotation)))
     if get_origin(annotation) in (UnionType, Union):  # None is not written, but left out

@@ -144,7 +144,7 @@ class Detector:
         known: Callable[[str], EarlierScore | None] | None = None,
         alter: Callable[[Picture], Picture] | None = None,
     ) -> Iterator[list[Prediction | Failure]]:
-        """As `scan`, for what `folders.find_files` found, in lists to be stored at once.
+        """Score what `walk.find_files` found, as `scan` does, in lists to be stored at once.
 
         `known` maps a SHA-256 to an earlier result, which is used instead of the model. `alter`
         makes another picture of each, which is scored in its place. Both are called from the
@@ -179,11 +179,12 @@ class Detector:
             yield self._flush(pending, size)[0]
 
     def batch_size(self, batch: int | None) -> int:
-        """Images in a forward pass: as asked for, or (None) what suits the device."""
+        """Return images in a forward pass: as asked for, or (None) what suits the device."""
         return batch or AUTO_BATCH[self.device.type]
 
     def logits(self, pixels: NDArray[np.uint8], batch: int | None = None) -> list[float]:
-        """Logits of (N, size, size, 3) uint8 inputs, in padded batches of `batch` (None: N)."""
+        """Return the logits of (N, size, size, 3) uint8 inputs, in padded batches of `batch` (None:
+        N)."""
         batch = batch or len(pixels)
         result: list[float] = []
         for start in range(0, len(pixels), batch):
@@ -224,7 +225,8 @@ class Detector:
     def _logits_that_fit(
         self, fresh: list[NDArray[np.uint8]], size: int
     ) -> tuple[list[float], int]:
-        """Logits, halving the batch as often as memory asks for; and the size that fitted."""
+        """Return logits, halving the batch as often as memory asks for; and the size that
+        fitted."""
         while fresh:
             try:
                 return self.logits(np.stack(fresh), size), size
@@ -294,13 +296,13 @@ class Detector:
 
 
 def _traits(data: bytes, picture: Picture) -> Traits:
-    """What a reviewer sorts images by; read while the file is at hand."""
+    """Return what a reviewer sorts images by; read while the file is at hand."""
     fingerprint = near_duplicates.fingerprint(PIL.Image.fromarray(picture.pixels))
     return Traits(fingerprint, tuple(claims.read(data, picture.facts.format)))
 
 
 def input_pixels(config: InputConfig, picture: Picture) -> tuple[NDArray[np.uint8], str | None]:
-    """What the tower is shown of a picture, (size, size, 3) RGB, and what limits it."""
+    """Return what the tower is shown of a picture, (size, size, 3) RGB, and what limits it."""
     if config.view == "whole":
         size = (config.size, config.size)
         resized = PIL.Image.fromarray(picture.pixels).resize(size, PIL.Image.Resampling.BICUBIC)

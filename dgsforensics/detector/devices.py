@@ -8,7 +8,7 @@ from dgsforensics.errors import DeviceError
 
 
 def pick_device(name: str) -> torch.device:
-    """The device meant by auto, cpu, cuda, cuda:N or mps; raises `DeviceError`."""
+    """Return the device meant by auto, cpu, cuda, cuda:N or mps; raises `DeviceError`."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -28,7 +28,9 @@ def pick_device(name: str) -> torch.device:
 
 
 def cudnn_without_tf32() -> AbstractContextManager[None]:
-    """Only that: what `flags` is not told it sets to defaults of its own, cuDNN off among them."""
+    """Turn TF32 off in cuDNN and nothing else: what `flags` is not told it sets to defaults of its
+    own, cuDNN off among them.
+    """
     cudnn = torch.backends.cudnn
     context: AbstractContextManager[None] = cudnn.flags(
         enabled=cudnn.enabled,
@@ -40,7 +42,9 @@ def cudnn_without_tf32() -> AbstractContextManager[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that a smaller batch may fit; CPU allocators raise RuntimeError."""
+    """Return whether an error means that a smaller batch may fit; CPU allocators raise
+    RuntimeError.
+    """
     words = ("out of memory", "not enough memory", "allocate memory")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
         word in str(error).lower() for word in words

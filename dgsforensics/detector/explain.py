@@ -88,7 +88,9 @@ def explain(
 def _places(
     detector: Detector, picture: Picture
 ) -> tuple[NDArray[np.uint8], list[tuple[Box, list[int]]]]:
-    """The input, and its regions: where each lies in the picture, and the tiles that show it."""
+    """Return the input, and its regions: where each lies in the picture, and the tiles that show
+    it.
+    """
     if detector.config.input.view == "whole":
         pixels, _ = input_pixels(detector.config.input, picture)
         return pixels, [(_cell(tile), [tile]) for tile in range(TILES)]
@@ -117,7 +119,7 @@ def _cell(tile: int) -> Box:
 
 
 def _covered(pixels: NDArray[np.uint8], regions: list[list[int]]) -> Iterator[NDArray[np.uint8]]:
-    """The input (size, size, 3) with the tiles of one region after the other covered."""
+    """Yield the input (size, size, 3) with the tiles of one region after the other covered."""
     mean = np.rint(pixels.mean(axis=(0, 1))).astype(np.uint8)  # (3,)
     edges = np.rint(np.linspace(0, len(pixels), GRID + 1)).astype(int)
     for tiles in regions:

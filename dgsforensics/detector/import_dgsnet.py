@@ -50,7 +50,7 @@ _COARSE = 2**-8
 
 
 def read(path: Path, name: str, backbone: str = BACKBONE) -> tuple[Checkpoint, dict[str, Tensor]]:
-    """The detector `name`, and the float32 tensors of its tower by open_clip's names.
+    """Return the detector `name`, and the float32 tensors of its tower by open_clip's names.
 
     The tower's digest in the configuration is that of the file which `safetensors` makes of these
     tensors. `backbone` is an open_clip name. Raises `CheckpointError` when the file is not in one
@@ -140,7 +140,8 @@ def _head(name: str, clip: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _split_attention(tensors: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
-    """open_clip's names to those of step 2 where they begin with `prefix`: q, k and v apart."""
+    """Return open_clip's names to those of step 2 where they begin with `prefix`: q, k and v
+    apart."""
     split = {}
     for key, value in tensors.items():
         if key.startswith(prefix) and ".attn.in_proj_" in key:
@@ -155,7 +156,7 @@ def _split_attention(tensors: Mapping[str, Tensor], prefix: str = "") -> dict[st
 
 
 def _attentions(keys: Iterable[str]) -> list[str]:
-    """What the names of each adapted attention begin with, in the layout of step 2."""
+    """Return what the names of each adapted attention begin with, in the layout of step 2."""
     end = "q_proj.weight"
     return [key.removesuffix(end) for key in keys if key.endswith(end)]
 
@@ -168,7 +169,7 @@ def _rank(state: Mapping[str, Tensor]) -> int:
 def _check(
     path: Path, backbone: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 ) -> None:
-    """Keys and shapes, strictly; and that these are plain tensors of floats."""
+    """Check keys and shapes strictly, and that all are plain tensors of floats."""
     hint = f"it has to be on {backbone}; --backbone names another architecture"
     for what, keys in (
         ("lacks", expected.keys() - state.keys()),
@@ -194,7 +195,7 @@ def _under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _our_adapters(adapted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The adapters by the names of a detector file: `A` is `down`, `B` is `up`."""
+    """Return the adapters by the names of a detector file: `A` is `down`, `B` is `up`."""
     names = {
         f"tower.{stem}{ours}.{p}": f"{stem}{p}_proj.w_lora_{theirs}"
         for stem in _attentions(adapted)
@@ -207,7 +208,7 @@ def _our_adapters(adapted: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _merged_scale(
     path: Path, adapted: Mapping[str, Tensor], tower: Mapping[str, Tensor], precision: float
 ) -> float | None:
-    """The scale at which the adapters were merged into the weights; None when they were not.
+    """Return the scale at which the adapters were merged into the weights; None when they were not.
 
     By least squares over all projections, W - W0 = s B A. Raises `CheckpointError` when no one
     scale explains them all, or anything else differs from the frozen tower.
@@ -242,7 +243,7 @@ def _merged_scale(
 def _changes(
     adapted: Mapping[str, Tensor], frozen: Mapping[str, Tensor], weights: Iterable[str]
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Key, W - W0 and B A of each adapted weight, (width, width)."""
+    """Yield key, W - W0 and B A of each adapted weight, (width, width)."""
     for key in sorted(weights):
         name = key.removesuffix("weight") + "w_lora_"
         yield key, adapted[key] - frozen[key], adapted[f"{name}B"] @ adapted[f"{name}A"]

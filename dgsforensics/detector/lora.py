@@ -71,7 +71,7 @@ class LoraAttention(nn.Module):
         return self.attention.out_proj(mixed), None
 
     def merged(self) -> nn.MultiheadAttention:
-        """The plain attention with the adapters folded into its weights: W + s B A."""
+        """Return the plain attention with the adapters folded into its weights: W + s B A."""
         with torch.no_grad():
             delta = torch.cat([self.up[p] @ self.down[p] for p in PROJECTIONS])  # (3 D, D)
             self.attention.in_proj_weight.add_(delta, alpha=self.scale)
@@ -101,7 +101,7 @@ def merge_lora(tower: "VisionTransformer") -> None:
 
 
 def lora_state(tower: "VisionTransformer") -> dict[str, Tensor]:
-    """The adapters alone, by their names in the tower's state dict."""
+    """Return the adapters alone, by their names in the tower's state dict."""
     return {
         name: value
         for name, value in tower.state_dict().items()

@@ -26,12 +26,12 @@ class DetectorModel(nn.Module):
         self.head = nn.Linear(feature_dim(config, tower), 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Logits (B,) of uint8 pixels (B, size, size, 3)."""
+        """Return the logits (B,) of uint8 pixels (B, size, size, 3)."""
         logits: Tensor = self.head(self.features(pixels)).squeeze(1)
         return logits
 
     def features(self, pixels: Tensor) -> Tensor:
-        """What the head reads, (B, D), in the precision of the tower."""
+        """Return what the head reads, (B, D), in the precision of the tower."""
         image = self.normalise(pixels)
         blocks = self.config.head.blocks
         if not blocks:
@@ -48,7 +48,8 @@ class DetectorModel(nn.Module):
         return torch.cat([token[:, 0] for token in tokens], dim=1)
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """(B, H, W, 3) uint8 to (B, 3, H, W) in the tower's precision, computed in float32."""
+        """Return (B, H, W, 3) uint8 to (B, 3, H, W) in the tower's precision, computed in
+        float32."""
         mean = torch.tensor(self.config.input.mean, device=pixels.device).view(3, 1, 1)
         std = torch.tensor(self.config.input.std, device=pixels.device).view(3, 1, 1)
         image = pixels.permute(0, 3, 1, 2).float() / 255
@@ -60,6 +61,6 @@ class DetectorModel(nn.Module):
 
 
 def feature_dim(config: DetectorConfig, tower: VisionTransformer) -> int:
-    """How many numbers the head reads."""
+    """Return how many numbers the head reads."""
     blocks = config.head.blocks
     return int(len(blocks) * tower.transformer.width if blocks else tower.output_dim)

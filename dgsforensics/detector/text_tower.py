@@ -48,7 +48,8 @@ class TextTower:
         self.dim = dim
 
     def encode(self, captions: Sequence[str], batch: int = 64) -> NDArray[np.float32]:
-        """Features (N, D) after the projection, not L2-normalised; equal captions run once."""
+        """Return features (N, D) after the projection, not L2-normalised; equal captions run
+        once."""
         row_of = {caption: row for row, caption in enumerate(dict.fromkeys(captions))}
         distinct = list(row_of)
         features = np.empty((len(distinct), self.dim), dtype=np.float32)
@@ -65,7 +66,7 @@ class TextTower:
 def load_text(
     config: BackboneConfig, file: Path | None = None, device: torch.device | None = None
 ) -> TextTower:
-    """The text tower in float32, in evaluation mode, on the CPU or the given device.
+    """Return the text tower in float32, in evaluation mode, on the CPU or the given device.
 
     `file` stands in for the weights that the configuration names. Raises `ConfigError` as
     `refuse_without_text`, and `CheckpointError` when the weights are missing, damaged, of another
@@ -121,7 +122,7 @@ def refuse_without_text(config: BackboneConfig, file: Path | None = None) -> Non
 
 
 def _architecture(name: str) -> dict[str, Any]:
-    """What open_clip says of a model whose text tower is CLIP's own."""
+    """Return what open_clip says of a model whose text tower is CLIP's own."""
     found: dict[str, Any] | None = open_clip.get_model_config(name)
     if found is None:
         raise ConfigError(
@@ -154,7 +155,7 @@ def _tokeniser(name: str) -> Callable[[list[str]], Tensor]:
 
 
 def _without_weights(name: str) -> open_clip.CLIP:
-    """The model on the meta device, without what is not of the text tower."""
+    """Return the model on the meta device, without what is not of the text tower."""
     model = build_clip(name)
     if model.attn_mask is not None:  # in no weights file, so it needs its values here
         mask = torch.full(model.attn_mask.shape, -math.inf)

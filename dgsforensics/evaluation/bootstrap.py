@@ -36,7 +36,7 @@ def estimates(
     labels: NDArray[np.int64],
     groups: Sequence[Hashable],
 ) -> dict[str, Estimate]:
-    """The figures that `compute` has for weights (B, N), each (B,), with intervals.
+    """Return the figures that `compute` has for weights (B, N), each (B,), with intervals.
 
     Those of `WITHOUT_INTERVAL` come without one.
     `labels` (N,) are 0 and 1, `groups` (N,) name what is drawn together within a class.
@@ -55,7 +55,7 @@ def estimates(
 def auroc_difference(
     first: Floats, second: Floats, labels: NDArray[np.int64], groups: Sequence[Hashable]
 ) -> tuple[Estimate, float]:
-    """AUROC of the scores `second` (N,) less that of `first`, and a two-sided p.
+    """Return AUROC of the scores `second` (N,) less that of `first`, and a two-sided p.
 
     Paired: each resample weighs the images alike for both. p is twice the share of resamples on the
     other side of zero, never below 2 / (RESAMPLES + 1). Needs both classes.
@@ -74,7 +74,7 @@ def auroc_difference(
 
 
 def resamples(labels: NDArray[np.int64], groups: Sequence[Hashable]) -> Iterator[Floats]:
-    """`RESAMPLES` weightings of N images in all, as (B, N): how often each one was drawn."""
+    """Yield `RESAMPLES` weightings of N images in all, as (B, N): how often each one was drawn."""
     rng = np.random.default_rng(SEED)
     strata: list[tuple[NDArray[np.int64], NDArray[np.int64], int]] = []
     for label in (0, 1):

@@ -40,12 +40,14 @@ class ChartBar:
 
 
 def escaped(text: str) -> str:
-    """Text for HTML and XML alike: nothing in it is markup or a control character."""
+    """Return text for HTML and XML alike: nothing in it is markup or a control character."""
     return html.escape(printable(text))
 
 
 def square(identity: str, title: str, across: str, up: str, lines: Sequence[ChartLine]) -> str:
-    """A diagram over the unit square with its diagonal; `identity` is unique within the page."""
+    """Return a diagram over the unit square with its diagonal; `identity` is unique within the
+    page.
+    """
     width, height = _LEFT + _SIDE + 12, _TOP + _SIDE + _BOTTOM
     parts = [_opening(identity, title, width, height, f"{up} against {across}")]
     for step in range(6):
@@ -73,7 +75,7 @@ def square(identity: str, title: str, across: str, up: str, lines: Sequence[Char
 
 
 def legend(names: Sequence[str]) -> str:
-    """What each look stands for, as a list; of one series, nothing."""
+    """Return what each look stands for, as a list; of one series, nothing."""
     if len(names) < 2:
         return ""
     items = (
@@ -85,7 +87,7 @@ def legend(names: Sequence[str]) -> str:
 
 
 def bars(identity: str, title: str, up: str, all_bars: Sequence[ChartBar]) -> str:
-    """Horizontal bars with their intervals, in groups as they come."""
+    """Return horizontal bars with their intervals, in groups as they come."""
     left, length, step = 220, 300, 18
     rows: list[str] = []
     y, group = 4, None

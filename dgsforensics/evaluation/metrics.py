@@ -66,7 +66,7 @@ class Curve:
 
 
 def evaluate(scores: Floats, labels: NDArray[np.int64], threshold: float) -> Metrics:
-    """Figures of scores (N,) against labels (N,), flagged from `threshold` on."""
+    """Return figures of scores (N,) against labels (N,), flagged from `threshold` on."""
     fake, real = scores[labels == 1], scores[labels == 0]
     both = len(fake) > 0 and len(real) > 0
     found = curve(scores, labels, np.ones((1, len(scores))))
@@ -85,7 +85,8 @@ def evaluate(scores: Floats, labels: NDArray[np.int64], threshold: float) -> Met
 def figures(
     scored: ScoreSet, cuts: Mapping[str, Thresholds], rates: Sequence[float], weights: Floats
 ) -> dict[str, Floats]:
-    """All figures for weightings (B, N), each as (B,); a class in `scored` has weight in each.
+    """Return all figures for weightings (B, N), each as (B,); a class in `scored` has weight in
+    each.
 
     `cuts` are thresholds by the suffix that their figures get; `rates` are those of `tpr_at_RATE`.
     What needs both classes, or the one that is missing, is left out.
@@ -112,7 +113,7 @@ def figures(
 
 
 def curve(scores: Floats, labels: NDArray[np.int64], weights: Floats) -> Curve:
-    """The ROC curve of scores (N,) under weights (B, N), not divided by the totals."""
+    """Return the ROC curve of scores (N,) under weights (B, N), not divided by the totals."""
     order = np.argsort(-scores, kind="stable")
     ends = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)  # the last of equal scores
     ordered = weights[:, order]
@@ -123,7 +124,8 @@ def curve(scores: Floats, labels: NDArray[np.int64], weights: Floats) -> Curve:
 
 
 def auroc(ranked: Curve) -> Floats:
-    """Area under the ROC curve, (B,): the share of pairs in order, ties counting half."""
+    """Return the area under the ROC curve, (B,): the share of pairs in order, ties counting
+    half."""
     flagged = _from_nothing(ranked.generated)
     heights = (flagged[:, 1:] + flagged[:, :-1]) / 2
     area = np.sum(np.diff(_from_nothing(ranked.real), axis=1) * heights, axis=1)
@@ -132,7 +134,7 @@ def auroc(ranked: Curve) -> Floats:
 
 
 def average_precision(ranked: Curve) -> Floats:
-    """Mean precision over the steps of recall, (B,), without interpolation."""
+    """Return the mean precision over the steps of recall, (B,), without interpolation."""
     flagged = ranked.generated + ranked.real
     precision = np.divide(ranked.generated, flagged, out=np.zeros_like(flagged), where=flagged > 0)
     gains = np.diff(_from_nothing(ranked.generated), axis=1)
@@ -141,7 +143,9 @@ def average_precision(ranked: Curve) -> Floats:
 
 
 def tpr_at_fpr(ranked: Curve, rate: float) -> Floats:
-    """Share of generated images found, (B,), with at most a share `rate` of real ones flagged."""
+    """Return the share of generated images found, (B,), with at most a share `rate` of real ones
+    flagged.
+    """
     allowed = np.floor(rate * ranked.real[:, -1:] + 1e-9)
     steps = np.sum(ranked.real <= allowed, axis=1, keepdims=True)
     flagged = np.take_along_axis(_from_nothing(ranked.generated), steps, axis=1)
@@ -150,7 +154,9 @@ def tpr_at_fpr(ranked: Curve, rate: float) -> Floats:
 
 
 def roc(scored: ScoreSet, most: int = 200) -> list[tuple[float, float]]:
-    """Points (FPR, TPR) of the ROC curve from (0, 0) to (1, 1), at most about `most` of them."""
+    """Return points (FPR, TPR) of the ROC curve from (0, 0) to (1, 1), at most about `most` of
+    them.
+    """
     ranked = curve(scored.logits, scored.labels, np.ones((1, len(scored.logits))))
     x = _from_nothing(ranked.real)[0] / ranked.real[0, -1]
     y = _from_nothing(ranked.generated)[0] / ranked.generated[0, -1]
@@ -159,7 +165,7 @@ def roc(scored: ScoreSet, most: int = 200) -> list[tuple[float, float]]:
 
 
 def reliability(scored: ScoreSet) -> list[tuple[float, float, int]]:
-    """Of each bin that is not empty: mean probability, share generated, images.
+    """Return mean probability, share generated and images of each bin that is not empty.
 
     Means and shares with the classes weighing alike.
     """
@@ -200,7 +206,7 @@ def _at_threshold(scored: ScoreSet, cut: Thresholds, weights: Floats) -> dict[st
 
 
 def _balanced(labels: NDArray[np.int64], weights: Floats) -> Floats:
-    """Weights (B, N) scaled so that each class has one half."""
+    """Return weights (B, N) scaled so that each class has one half."""
     fake = weights * labels
     real = weights - fake
     halves = real / real.sum(axis=1, keepdims=True) + fake / fake.sum(axis=1, keepdims=True)
@@ -209,7 +215,8 @@ def _balanced(labels: NDArray[np.int64], weights: Floats) -> Floats:
 
 
 def _calibration_error(scored: ScoreSet, balanced: Floats) -> Floats:
-    """Expected calibration error, (B,): arXiv 1706.04599 for the probability of one class."""
+    """Return expected calibration error, (B,): arXiv 1706.04599 for the probability of one
+    class."""
     inside = np.eye(BINS)[_bins(scored.probabilities)]  # (N, BINS)
     found: Floats = np.abs(
         balanced @ (inside * (scored.probabilities - scored.labels)[:, None])
@@ -222,7 +229,7 @@ def _bins(probabilities: Floats) -> NDArray[np.int64]:
 
 
 def _from_nothing(steps: Floats) -> Floats:
-    """A curve (B, R) with the point before anything is flagged, (B, R + 1)."""
+    """Return a curve (B, R) with the point before anything is flagged, (B, R + 1)."""
     return np.pad(steps, ((0, 0), (1, 0)))
 
 

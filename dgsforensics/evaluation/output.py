@@ -133,7 +133,7 @@ class Evaluation:
 
 
 def as_json(found: Evaluation) -> str:
-    """One document, on one line for each part of it."""
+    """Return one document, on one line for each part of it."""
     parts = asdict(found)
     lists = {name: parts.pop(name) for name in ("rows", "differences", "curves", "unread")}
     head = to_json({"schema": SCHEMA} | parts)[:-1]
@@ -144,7 +144,7 @@ def as_json(found: Evaluation) -> str:
 
 
 def as_csv(found: Evaluation) -> str:
-    """A header, and a line for each detector, tier and slice; empty where JSON has null."""
+    """Return a header, and a line for each detector, tier and slice; empty where JSON has null."""
     names = figure_names(found)
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -169,30 +169,31 @@ def as_csv(found: Evaluation) -> str:
 
 
 def figure_names(found: Evaluation) -> list[str]:
-    """Names of all figures, in order; every row has all of them."""
+    """Return names of all figures, in order; every row has all of them."""
     return list(found.rows[0].figures)
 
 
 def head_of(name: str) -> str:
-    """The name of a figure for people: `tpr_at_0.01` is `TPR 1%`."""
+    """Return the name of a figure for people: `tpr_at_0.01` is `TPR 1%`."""
     base, _, rate = name.partition("_at_")
     return f"{HEADS[base]} {100 * float(rate):g}%" if rate else HEADS[base]
 
 
 def number(estimate: Estimate | None) -> str:
-    """Three decimals, or a dash."""
+    """Return three decimals, or a dash."""
     return NOTHING if estimate is None else f"{estimate.value:.3f}"
 
 
 def interval(estimate: Estimate | None) -> str:
-    """Both ends with two decimals, or nothing."""
+    """Return both ends with two decimals, or nothing."""
     if estimate is None or estimate.low is None:
         return ""
     return f"{estimate.low:.2f}-{estimate.high:.2f}"
 
 
 def tables(found: Evaluation) -> list[Table]:
-    """For a terminal, from 80 columns: by detector and tier, and differences where there are any.
+    """Return tables for a terminal of 80 columns or more: by detector and tier, and differences
+    where there are any.
 
     Scores have a table, and the verdicts at each threshold.
     """
@@ -216,7 +217,7 @@ def tables(found: Evaluation) -> list[Table]:
 
 
 def _table(title: str, rows: Sequence[FigureRow], names: Mapping[str, str]) -> Table:
-    """`names` are figures by what stands over them."""
+    """Return `names` are figures by what stands over them."""
     table = _empty(title)
     for head, name in names.items():
         table.add_column(head, justify="right", no_wrap=True)
@@ -269,6 +270,6 @@ def _named(row: FigureRow) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that no spreadsheet runs."""
+    """Return text that no spreadsheet runs."""
     shown = printable(text)
     return "'" + shown if shown.startswith(("=", "+", "-", "@")) else shown

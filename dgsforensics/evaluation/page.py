@@ -49,7 +49,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def render(found: Evaluation) -> str:
-    """The whole page."""
+    """Return the whole page."""
     title = f"Evaluation of {', '.join(subject.name for subject in found.detectors)}"
     parts = [
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
@@ -238,7 +238,7 @@ def _facts(facts: Iterable[tuple[str, str]]) -> str:
 
 
 def _table(heads: Sequence[str], body: Iterable[Sequence[str]], kind: str = "figures") -> str:
-    """`body` is HTML already."""
+    """Return `body` is HTML already."""
     head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in heads)
     rows = "".join(
         "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>" for cells in body

@@ -140,7 +140,7 @@ def run(request: EvaluationRequest, tell: Tell) -> Evaluation:
 
 
 def _contenders(sources: Sequence[Checkpoint], rates: Sequence[float]) -> list[JudgedDetector]:
-    """Detectors with names of their own and their thresholds."""
+    """Return detectors with names of their own and their thresholds."""
     if len({source.sha256 for source in sources}) < len(sources):
         raise UsageError("--model: the same detector is named twice")
     names = [source.config.name for source in sources]
@@ -178,8 +178,10 @@ def _score(
     kept: scores.Scores,
     tell: Callable[[int, int, Mapping[str, float]], None],
 ) -> tuple[Floats, Bools]:
-    """Logits of all listed images in one tier, from the file of scores or by the model; and whether
-    they are out of domain."""
+    """Return the logits of all listed images in one tier, from the file of scores or by the model;
+    and
+    whether they are out of domain.
+    """
     key, preprocessing = tiers.key(tier), detector.config.preprocessing
     logits = np.full(len(files.listed), math.nan)
     outside = np.zeros(len(files.listed), dtype=bool)
@@ -207,7 +209,7 @@ def _score(
 
 
 def _is_meant(files: _Files, position: int, facts: FileFacts) -> bool:
-    """Whether a file holds what the data say it does."""
+    """Return whether a file holds what the data say it does."""
     listed = files.listed[position]
     if listed.sha256 in (None, facts.sha256):
         return True
@@ -216,7 +218,7 @@ def _is_meant(files: _Files, position: int, facts: FileFacts) -> bool:
 
 
 def _usable(files: _Files, logits: Sequence[Floats]) -> tuple[list[int], int]:
-    """Positions of the images that count, and how many were left out as copies."""
+    """Return positions of the images that count, and how many were left out as copies."""
     scored = np.flatnonzero(np.isfinite(logits).any(axis=0)).tolist()
     labels: dict[str | None, set[Label]] = {}
     for i in scored:

@@ -37,7 +37,7 @@ def row(
     logits: Floats,
     outside: Bools,
 ) -> FigureRow:
-    """All figures of a slice; None for those that a missing class leaves open."""
+    """Return all figures of a slice; None for those that a missing class leaves open."""
     rows = _having_scores(part, logits)
     scored = _scored(contender, entries, rows, logits, outside)
     cuts = {_suffix(rate): cut for rate, cut in contender.cuts.items()}
@@ -67,7 +67,7 @@ def difference(
     part: Slice,
     entries: Sequence[SliceImage],
 ) -> Difference | None:
-    """AUROC of the second less that of the first; None where a class is missing."""
+    """Return AUROC of the second less that of the first; None where a class is missing."""
     (baseline, before), (contender, after) = first, second
     rows = _having_scores(part, before + after)
     labels = _labels(entries, rows)
@@ -95,7 +95,7 @@ def curves(
     entries: Sequence[SliceImage],
     logits: Floats,
 ) -> Curves | None:
-    """What the diagrams show of the whole set; None where a class is missing."""
+    """Return what the diagrams show of the whole set; None where a class is missing."""
     scored = _scored(contender, entries, _having_scores(whole, logits), logits)
     if len(set(scored.labels.tolist())) < 2:
         return None
@@ -131,7 +131,7 @@ def _suffix(rate: float | None) -> str:
 
 
 def _names(suffixes: Sequence[str], rates: Sequence[float]) -> list[str]:
-    """All figures, in the order in which they are shown."""
+    """Return all figures, in the order in which they are shown."""
     names = ["acc", "r_acc", "f_acc", "ap", "auroc", *(f"tpr_at_{rate:g}" for rate in rates)]
     names += ["ece", "brier", "inconclusive"]
     for suffix in suffixes:

@@ -30,7 +30,7 @@ Key = tuple[str, str, str, str]
 
 
 def default_path(data: Path) -> Path:
-    """Where the scores of a set are kept that nobody named a file for."""
+    """Return where the scores of a set are kept that nobody named a file for."""
     name = named_after(os.path.abspath(data), "data")
     return platformdirs.user_cache_path("dgsforensics") / "scores" / f"{name}.jsonl"
 
@@ -47,7 +47,7 @@ class Scores:
     def known(
         self, tier: str, model_sha256: str, preprocessing: str
     ) -> Callable[[str], EarlierScore | None]:
-        """The scores of one detector and tier, by the SHA-256 of the file."""
+        """Return the scores of one detector and tier, by the SHA-256 of the file."""
         return lambda sha256: self._kept.get((sha256, tier, model_sha256, preprocessing))
 
     def record(self, rows: Iterable[Prediction], tier: str, preprocessing: str) -> None:
@@ -97,7 +97,7 @@ def _entries(content: bytes, path: Path) -> Iterator[tuple[Key, EarlierScore]]:
 
 
 def _refuse_foreign(tail: bytes) -> None:
-    """The line that was cut off must be the beginning of one of ours: it is about to be dropped."""
+    """Refuse to drop a torn last line that is not the beginning of one of ours."""
     if tail[: len(_START)] != _START[: len(tail)]:
         raise ValueError("it is something else")
 

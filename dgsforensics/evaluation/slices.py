@@ -41,7 +41,7 @@ class Slice:
 
 
 def cut(entries: Sequence[SliceImage], by: By) -> list[Slice]:
-    """The whole set, then its parts in the order of their names, sizes ascending."""
+    """Return the whole set, then its parts in the order of their names, sizes ascending."""
     whole = Slice(ALL, "slice", tuple(range(len(entries))))
     if by == "generator":
         return [whole, *_by_generator(entries)]

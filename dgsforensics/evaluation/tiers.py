@@ -28,7 +28,7 @@ _FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resamplin
 
 
 def parse(text: str) -> tuple[str, ...]:
-    """Names of tiers in a list with commas, each once; `UsageError` for others."""
+    """Return names of tiers in a list with commas, each once; `UsageError` for others."""
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     for name in names:
         if name not in _TIERS:
@@ -37,12 +37,12 @@ def parse(text: str) -> tuple[str, ...]:
 
 
 def key(name: str) -> str:
-    """Opaque: scores of a tier are used again only under an equal key."""
+    """Return opaque: scores of a tier are used again only under an equal key."""
     return name if name == "clean" else f"{name} {VERSION}, Pillow {PIL.__version__}"
 
 
 def alteration(name: str) -> Callable[[Picture], Picture] | None:
-    """What a tier does to the picture in a file; None for nothing. Facts and note stay."""
+    """Return what a tier does to the picture in a file; None for nothing. Facts and note stay."""
     treat = _TIERS[name]
     if treat is None:
         return None
@@ -73,7 +73,7 @@ def _hard(image: Image.Image, rng: random.Random) -> Image.Image:
 
 
 def _fit(image: Image.Image, longest: int) -> Image.Image:
-    """Scaled down until no side is longer; never up."""
+    """Return the picture scaled down until no side is longer; never up."""
     factor = longest / max(image.size)
     if factor >= 1:
         return image

@@ -6,7 +6,8 @@ _MAX_BOXES = 1 << 16
 
 
 def boxes(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and end of the content of each box in a stretch; ends where they make no sense.
+    """Yield kind, start and end of the content of each box in a stretch; ends where they make no
+    sense.
 
     Never raises; start and end lie within the stretch.
     """

@@ -36,7 +36,7 @@ DEFAULT_LIMITS = Limits()
 
 
 def read(path: Path, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """All bytes of a regular file that is neither empty nor above the limit.
+    """Return all bytes of a regular file that is neither empty nor above the limit.
 
     Raises `UnsupportedError` for a folder, pipe, socket or device, which is never opened, and
     `UnreadableError` for the rest: no permission, gone, empty, too large, changing.
@@ -55,7 +55,8 @@ def read(path: Path, limits: Limits = DEFAULT_LIMITS) -> bytes:
 
 
 def size_of(path: Path) -> int | None:
-    """Bytes of a regular file that could not be read; None where even that is not to be had."""
+    """Return bytes of a regular file that could not be read; None where even that is not to be
+    had."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -64,14 +65,16 @@ def size_of(path: Path) -> int | None:
 
 
 def read_head(path: Path) -> bytes:
-    """At most `HEAD` bytes from the start of a regular file, for `sniff`; raises as `read`."""
+    """Return at most `HEAD` bytes from the start of a regular file, for `sniff`; raises as
+    `read`."""
     with _opened(path) as file:
         return file.read(HEAD)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """A regular file; whatever the system refuses, also in the body, becomes an `ImageError`."""
+    """Yield a regular file; whatever the system refuses, also in the body, becomes an
+    `ImageError`."""
     try:
         _require_regular(os.stat(path).st_mode)
         with open(path, "rb", opener=_open_without_waiting) as file:
@@ -92,7 +95,7 @@ def _require_regular(mode: int) -> None:
 
 
 def kind_of(mode: int) -> str:
-    """What a `st_mode` that is no regular file stands for, in words."""
+    """Return what a `st_mode` that is no regular file stands for, in words."""
     for test, name in (
         (stat.S_ISDIR, "folder"),
         (stat.S_ISFIFO, "named pipe"),
@@ -106,7 +109,7 @@ def kind_of(mode: int) -> str:
 
 
 def reason_of(error: OSError | ValueError) -> str:
-    """Why the system did not give a path, in a few words without the path."""
+    """Return why the system did not give a path, in a few words without the path."""
     match error:
         case FileNotFoundError():
             return "no such file or folder"

@@ -61,7 +61,8 @@ _log = logging.getLogger(__name__)
 
 
 def sniff(head: bytes) -> str | None:
-    """The kind of picture the bytes begin as, also a kind that is not read; None for no picture.
+    """Return the kind of picture the bytes begin as, also a kind that is not read; None for no
+    picture.
 
     Any length will do; with `HEAD` bytes or more the kind is right but for rare TIFF-based RAW.
     """
@@ -87,7 +88,7 @@ def sniff(head: bytes) -> str | None:
 
 
 def gif_frames(data: bytes) -> Iterator[int]:
-    """Offset of each frame; IndexError where the file breaks off."""
+    """Yield offset of each frame; IndexError where the file breaks off."""
     at = 13 + _colour_table(data[10])
     blocks = 0
     while at < len(data):
@@ -111,13 +112,15 @@ def _colour_table(flags: int) -> int:
 
 
 def _tiff_layout(data: bytes) -> tuple[str, str, str, int]:
-    """Byte order, codes of a count and of a pointer, bytes of an entry: classic or BigTIFF."""
+    """Return byte order, codes of a count and of a pointer, bytes of an entry: classic or
+    BigTIFF."""
     order = "<" if data[:2] == b"II" else ">"
     return (order, "Q", "Q", 20) if 0x2B in data[2:4] else (order, "H", "I", 12)
 
 
 def tiff_directories(data: bytes) -> Iterator[int]:
-    """Offset of each directory in the chain, each once; an error where the chain breaks off."""
+    """Yield offset of each directory in the chain, each once; an error where the chain breaks
+    off."""
     order, count_code, pointer, entry = _tiff_layout(data)
     (at,) = struct.unpack_from(order + pointer, data, 8 if pointer == "Q" else 4)
     seen = set()
@@ -130,7 +133,8 @@ def tiff_directories(data: bytes) -> Iterator[int]:
 
 
 def _tiff_tag(data: bytes, at: int, wanted: int) -> tuple[int, ...]:
-    """The first eight integers of one tag in the directory at an offset; empty without it."""
+    """Return the first eight integers of one tag in the directory at an offset; empty without
+    it."""
     order, count_code, pointer, entry = _tiff_layout(data)
     (entries,) = struct.unpack_from(order + count_code, data, at)
     at += struct.calcsize(count_code)
@@ -146,7 +150,8 @@ def _tiff_tag(data: bytes, at: int, wanted: int) -> tuple[int, ...]:
 
 
 def _tiff_kind(head: bytes) -> str:
-    """TIFF, or the RAW format built on it: those hold sensor data in the first directories."""
+    """Return TIFF, or the RAW format built on it: those hold sensor data in the first
+    directories."""
     if head[8:10] == b"CR":
         return "CR2"
     try:
@@ -162,7 +167,7 @@ def _tiff_kind(head: bytes) -> str:
 
 
 def describe(head: bytes) -> str:
-    """What bytes that are no picture look like, for people."""
+    """Return what bytes that are no picture look like, for people."""
     for signature, name in _OTHERS:
         if head.startswith(signature):
             return name
@@ -177,7 +182,7 @@ def describe(head: bytes) -> str:
 
 
 def ends_early(kind: str | None, data: bytes) -> bool:
-    """Whether a file is shorter than its own tables say, where the decoder does not tell."""
+    """Return whether a file is shorter than its own tables say, where the decoder does not tell."""
     if kind == "WEBP":
         return 8 + int.from_bytes(data[4:8], "little") > len(data)
     if kind == "TIFF":

@@ -66,7 +66,8 @@ class _Walk:
 def find_files(
     paths: Iterable[Path], *, exclude: Sequence[str] = (), follow_symlinks: bool = False
 ) -> Iterator[Path | Failure]:
-    """Files to scan below the paths, and what could not be looked into; see the module for rules.
+    """Yield files to scan below the paths, and what could not be looked into; see the module for
+    rules.
 
     Lazy: nothing is read before it is asked for, and `paths` may be a stream.
     """
@@ -80,7 +81,8 @@ def find_files(
 
 
 def read_list(stream: BinaryIO) -> Iterator[Path]:
-    """Paths from a list, separated by NUL if it holds any, else one a line; blank ones skipped.
+    """Yield paths from a list, separated by NUL if it holds any, else one a line; blank ones
+    skipped.
 
     Bytes that are not UTF-8 survive as in `os.fsdecode`.
     """
@@ -98,7 +100,9 @@ def read_list(stream: BinaryIO) -> Iterator[Path]:
 
 
 def read_list_from(name: str) -> list[Path]:
-    """The paths in a list by its name, `-` for standard input; `UsageError` where it is not one."""
+    """Return the paths in a list by its name, `-` for standard input; `UsageError` where it is not
+    one.
+    """
     if name == "-":
         if sys.stdin is None:
             raise UsageError("there is no standard input to read paths from")
@@ -127,7 +131,9 @@ def _from_argument(path: Path, walk: _Walk) -> Iterator[Path | Failure]:
 
 
 def _below(root: Path, identity: Identity, walk: _Walk) -> Iterator[Path | Failure]:
-    """Depth first without recursion: a tree may be deeper than Python's stack."""
+    """Yield what lies below, depth first and without recursion: a tree may be deeper than Python's
+    stack.
+    """
     if identity in walk.walked:
         _log.debug("already walked: %r", root)
         return
@@ -172,7 +178,7 @@ def _below(root: Path, identity: Identity, walk: _Walk) -> Iterator[Path | Failu
 
 
 def _entries(folder: Path) -> Iterator[Path | Failure]:
-    """What a folder holds, by the bytes of the name; one failure if it cannot be listed."""
+    """Return what a folder holds, by the bytes of the name; one failure if it cannot be listed."""
     try:
         names = sorted(os.listdir(folder), key=os.fsencode)
     except OSError as error:
@@ -181,7 +187,7 @@ def _entries(folder: Path) -> Iterator[Path | Failure]:
 
 
 def _if_candidate(path: Path) -> Iterator[Path | Failure]:
-    """A regular file met in a folder: itself, why it cannot be told, or nothing."""
+    """Yield a regular file met in a folder: itself, why it cannot be told, or nothing."""
     promising = path.suffix.lower() in SUFFIXES
     if promising and not path.name.startswith("._"):
         yield path
@@ -208,7 +214,8 @@ def _excluded(parts: list[str], walk: _Walk) -> bool:
 
 
 def _matches(parts: list[str], glob: list[str]) -> bool:
-    """Whether the parts of a path match a glob part by part, `**` taking any number of them."""
+    """Return whether the parts of a path match a glob part by part, `**` taking any number of
+    them."""
     if not glob:
         return not parts
     if glob[0] == "**":

@@ -86,12 +86,12 @@ def load(path: Path, limits: Limits = DEFAULT_LIMITS) -> Picture:
 
 
 def facts_of(data: bytes) -> FileFacts:
-    """Digest, size and kind of a whole file, whether or not it can be decoded."""
+    """Return the digest, size and kind of a whole file, whether or not it can be decoded."""
     return FileFacts(hashlib.sha256(data).hexdigest(), len(data), sniff(data))
 
 
 def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, facts: FileFacts | None = None) -> Picture:
-    """The pixels in the bytes of one file.
+    """Return the pixels in the bytes of one file.
 
     `facts` as from `facts_of` spares hashing the bytes again. Raises `UnsupportedError` for what
     is no picture, is not read, or needs an extra; `UnreadableError` for damage and limits.
@@ -112,7 +112,7 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, facts: FileFacts | None
 
 
 def from_pil(image: Image.Image) -> Picture:
-    """The pixels of an image already in memory, by the same rules; it is not modified."""
+    """Return the pixels of an image already in memory, by the same rules; it is not modified."""
     with _damage_is_unreadable(image.format, None):
         image.load()
         pixels, notes = _upright_rgb(image)
@@ -120,7 +120,7 @@ def from_pil(image: Image.Image) -> Picture:
 
 
 def _opener(kind: str | None, data: bytes) -> Callable[[BytesIO], ImageFile.ImageFile]:
-    """The one decoder that may touch the bytes.
+    """Return the one decoder that may touch the bytes.
 
     Classes are called directly and not through `Image.open`, which tries one decoder after the
     other and refuses sizes by a limit that belongs to the host program.
@@ -175,7 +175,7 @@ def _missing(what: str, extra: str) -> UnsupportedError:
 
 @contextmanager
 def _damage_is_unreadable(kind: str | None, data: bytes | None) -> Iterator[None]:
-    """Decoders meet hostile bytes with every kind of exception; all of them mean the same."""
+    """Yield decoders meet hostile bytes with every kind of exception; all of them mean the same."""
     try:
         yield
     except ImageError:
@@ -209,7 +209,7 @@ def _picture(pixels: NDArray[np.uint8], facts: FileFacts, notes: list[str]) -> P
 
 
 def _upright_rgb(image: Image.Image) -> tuple[NDArray[np.uint8], list[str]]:
-    """Pixels (H, W, 3) of a loaded image, and what there is to say about them."""
+    """Return pixels (H, W, 3) of a loaded image, and what there is to say about them."""
     notes: list[str] = []
     rgb = _rgb(image, notes)
     try:
@@ -226,7 +226,9 @@ def _upright_rgb(image: Image.Image) -> tuple[NDArray[np.uint8], list[str]]:
 
 
 def _array(rgb: Image.Image) -> NDArray[np.uint8]:
-    """As `np.asarray`, in strips that fit the processor's cache: a third of its time at 12 MP."""
+    """Return what `np.asarray` would, in strips that fit the processor's cache: a third of its time
+    at 12 MP.
+    """
     pixels = np.empty((rgb.height, rgb.width, 3), np.uint8)
     rows = max(1, (1 << 18) // rgb.width)
     for top in range(0, rgb.height, rows):
@@ -271,7 +273,8 @@ def _over_white(image: Image.Image, notes: list[str]) -> Image.Image:
 def _count_frames(
     image: ImageFile.ImageFile, kind: str | None, data: bytes, notes: list[str]
 ) -> int:
-    """Frames in the file, at most `MAX_FRAMES`; never an error, for the first one is fine."""
+    """Return frames in the file, at most `MAX_FRAMES`; never an error, for the first one is
+    fine."""
     frames = 0
     try:
         # Pillow would walk a whole GIF or TIFF, however many frames there are.

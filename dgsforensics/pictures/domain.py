@@ -71,7 +71,8 @@ class Statistics:
 
 
 def recognise(pixels: NDArray[np.uint8]) -> str | None:
-    """What a picture (H, W, 3) is in place of a photograph, in a few words; None: it may be one.
+    """Return what a picture (H, W, 3) is in place of a photograph, in a few words; None: it may be
+    one.
 
     Looks at no more than 256 tiles of 16 x 16 pixels, spread evenly.
     """
@@ -88,7 +89,7 @@ def recognise(pixels: NDArray[np.uint8]) -> str | None:
 
 
 def by_rule(found: Statistics) -> str | None:
-    """What needs no weighing."""
+    """Return what needs no weighing."""
     if found.single > 0.995:
         return "a single colour"
     if found.unfitted_share > 0.88 and found.uneven < 0.5:
@@ -101,7 +102,7 @@ def by_rule(found: Statistics) -> str | None:
 
 
 def measure(pixels: NDArray[np.uint8]) -> Statistics:
-    """The statistics of a picture, (H, W, 3) with sides of at least 16 pixels."""
+    """Return the statistics of a picture, (H, W, 3) with sides of at least 16 pixels."""
     rows, columns = _places(pixels.shape[0]), _places(pixels.shape[1])
     sample = pixels[rows[:, None], columns]  # (16 n, 16 m, 3)
     n, m = len(rows) // _TILE, len(columns) // _TILE
@@ -148,7 +149,9 @@ def measure(pixels: NDArray[np.uint8]) -> Statistics:
 
 
 def _places(length: int) -> NDArray[np.int64]:
-    """Positions along a side: whole tiles, on the grid of JPEG's blocks, spread over all of it."""
+    """Return positions along a side: whole tiles, on the grid of JPEG's blocks, spread over all of
+    it.
+    """
     count = min(_TILES, length // _TILE)
     # With fewer they lie side by side: a mirrored picture of whole tiles is then sampled alike.
     span = length - _TILE if count == _TILES else (count - 1) * _TILE
@@ -158,7 +161,8 @@ def _places(length: int) -> NDArray[np.int64]:
 
 
 def _steps(tiles: NDArray[np.uint8]) -> Floats:
-    """How often neighbours differ by how much in the channel where they differ most, (256,)."""
+    """Return how often neighbours differ by how much in the channel where they differ most,
+    (256,)."""
     counts = np.zeros(256)
     for before, after in ((tiles[..., 1:], tiles[..., :-1]), (tiles[:, :, 1:], tiles[:, :, :-1])):
         apart = np.maximum(before, after) - np.minimum(before, after)
@@ -168,7 +172,7 @@ def _steps(tiles: NDArray[np.uint8]) -> Floats:
 
 
 def _squares(grey: NDArray[np.uint8]) -> tuple[float, float, float]:
-    """`two_sided`, `medium` and `strong`."""
+    """Return `two_sided`, `medium` and `strong`."""
     squares = grey.reshape(-1, 2, 8, 2, 8).swapaxes(2, 3).reshape(-1, 64)
     low, high = squares.min(axis=1), squares.max(axis=1)
     contrast = high - low
@@ -192,7 +196,7 @@ def _tones(grey: NDArray[np.uint8]) -> float:
 
 
 def _grounds(grey: NDArray[np.uint8]) -> tuple[float, float, float, float]:
-    """`ground`, `written`, `quiet` and `edged`; each of the two grounds has a say."""
+    """Return `ground`, `written`, `quiet` and `edged`; each of the two grounds has a say."""
     ordered = np.partition(grey.reshape(len(grey), -1), (8, 247), axis=1)
     dark, light = ordered[:, 8].astype(np.int64), ordered[:, 247].astype(np.int64)
     contrast = light - dark
@@ -207,7 +211,7 @@ def _grounds(grey: NDArray[np.uint8]) -> tuple[float, float, float, float]:
 
 
 def _scales(grey: NDArray[np.uint8]) -> tuple[float, float, float]:
-    """`broad`, `uneven` and `near`."""
+    """Return `broad`, `uneven` and `near`."""
     tone = grey.astype(np.float32)
     deviations = tone.std(axis=(1, 2))
     between = float(tone.mean(axis=(1, 2)).var())
@@ -225,8 +229,9 @@ def _scales(grey: NDArray[np.uint8]) -> tuple[float, float, float]:
 
 
 def _polynomial(means: Floats, n: int, m: int) -> Floats:
-    """The means of n x m tiles (K, 3) by a polynomial of their place, of the fifth degree if that
-    leaves most of them free."""
+    """Return the means of n x m tiles (K, 3) by a polynomial of their place, of the fifth degree if
+    that leaves most of them free.
+    """
     down, across = np.linspace(-1, 1, n), np.linspace(-1, 1, m)
     terms = 6 if n * m >= 40 else 3
     basis = np.stack(
@@ -237,12 +242,12 @@ def _polynomial(means: Floats, n: int, m: int) -> Floats:
 
 
 def _soft(found: Statistics) -> bool:
-    """Whether there is no edge anywhere."""
+    """Return whether there is no edge anywhere."""
     return found.edged == 0 and found.strong < 0.01
 
 
 def flat(found: Statistics) -> bool:
-    """Whether all is even but for edges between a few tones."""
+    """Return whether all is even but for edges between a few tones."""
     if found.equal > 0.93 or (found.tones > 0.97 and found.hard > 0.002):
         return True
     bare = found.medium < 0.12 * found.strong
@@ -250,7 +255,7 @@ def flat(found: Statistics) -> bool:
 
 
 def weighed(found: Statistics) -> Floats:
-    """What the rows of `_WEIGHTS` are for, (16,)."""
+    """Return what the rows of `_WEIGHTS` are for, (16,)."""
     return np.array(
         [
             found.equal,

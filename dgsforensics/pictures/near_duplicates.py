@@ -28,7 +28,7 @@ _Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def fingerprint(image: Image.Image) -> int:
-    """Difference hash, in [0, 2**64), of an 8-bit image of any size."""
+    """Return difference hash, in [0, 2**64), of an 8-bit image of any size."""
     small = image.convert("L").resize((9, 8), Image.Resampling.BOX)
     grey = np.asarray(small).astype(np.int64)  # (8, 9)
     return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes(), "big")
@@ -37,7 +37,7 @@ def fingerprint(image: Image.Image) -> int:
 def group(
     fingerprints: Sequence[int], distance: int = 4, known: Sequence[str | None] | None = None
 ) -> list[int]:
-    """The group of each picture, as the index of its first member.
+    """Return the group of each picture, as the index of its first member.
 
     Connects fingerprints at most `distance` bits apart (0 to 63) and pictures of the same name in
     `known`, where somebody knew better. Any order of pictures gives the same groups.
@@ -60,7 +60,7 @@ def group(
 
 
 def _close(values: NDArray[np.uint64], distance: int) -> Iterator[_Pairs]:
-    """Positions of all pairs at most `distance` bits apart, some of them more than once.
+    """Yield positions of all pairs at most `distance` bits apart, some of them more than once.
 
     Of `distance + 1` bands of bits such a pair has at least one in common, so only values with an
     equal band are compared: sorted by band, each with its next neighbour, the one after that, and
@@ -83,7 +83,9 @@ def _close(values: NDArray[np.uint64], distance: int) -> Iterator[_Pairs]:
 
 
 def _join(roots: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64]) -> None:
-    """Union-find over many pairs at once; every entry is, before and after, its group's first."""
+    """Join groups by union-find over many pairs at once; every entry is, before and after, its
+    group's first.
+    """
     while True:
         a, b = roots[left], roots[right]
         apart = a != b

@@ -78,7 +78,7 @@ def select(pixels: NDArray[np.uint8]) -> Selection:
 
 
 def entropy_map(pixels: NDArray[np.uint8], stride: int = PATCH) -> NDArray[np.float32]:
-    """Spectral entropy in bits of every patch on the grid, (rows, columns).
+    """Return spectral entropy in bits of every patch on the grid, (rows, columns).
 
     With `P` the squared magnitude of the 2-D DFT of the luma in [0, 1], DC included, and
     `p = P / sum(P)`, the entropy is `-sum(p log2 p)`; 0 for a black patch. It lies in [0, 10].
@@ -111,7 +111,7 @@ because `_spectral_entropy` has each pair twice, once for y and once for -y."""
 
 
 def _spectral_entropy(patches: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Entropy in bits of N patches given as (32, N, 32), rows first.
+    """Return entropy in bits of N patches given as (32, N, 32), rows first.
 
     The DFT is two matrix products: at this length BLAS is no slower than a batched FFT and steadier
     (`benchmarks/patch_selection.py`). Of the spectrum of a real patch only the non-negative
@@ -150,7 +150,9 @@ def _stride(height: int, width: int) -> int:
 
 
 def _ranks(entropy: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Flat index of the patch of each rank: the lowest ascending, then the highest ascending."""
+    """Return flat index of the patch of each rank: the lowest ascending, then the highest
+    ascending.
+    """
     order = np.argsort(np.round(entropy / _RESOLUTION), kind="stable")
     if len(order) < TILES:
         return np.resize(order, TILES)

@@ -42,7 +42,7 @@ class Manifest:
 
 
 def manifests(data: bytes) -> list[Manifest] | None:
-    """The manifests of a store, the active one last; None for other JUMBF boxes."""
+    """Return the manifests of a store, the active one last; None for other JUMBF boxes."""
     for label, start, stop in _labelled(data, 0, len(data)):
         if label == b"c2pa":
             inner = list(_labelled(data, start, stop))[-_MAX_MANIFESTS:]
@@ -107,7 +107,7 @@ def _labelled(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, int, int
 
 
 def _map(data: bytes, start: int, stop: int) -> dict[str, object]:
-    """The first CBOR box as a map; empty when there is none or it is damaged."""
+    """Return the first CBOR box as a map; empty when there is none or it is damaged."""
     for kind, first, last in boxes(data, start, stop):
         if kind == b"cbor":
             try:
@@ -120,7 +120,7 @@ def _map(data: bytes, start: int, stop: int) -> dict[str, object]:
 
 
 def _cbor(data: bytes, at: int, depth: int) -> tuple[object, int]:
-    """One item and the offset behind it; only texts, lists and maps matter here.
+    """Return one item and the offset behind it; only texts, lists and maps matter here.
 
     Of a map the entries under texts are kept. Raises `IndexError` or `ValueError`.
     """

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 def read(data: bytes, format: str | None) -> list[Evidence]:
-    """What a whole file claims about itself, the strongest claims first; never raises.
+    """Return what a whole file claims about itself, the strongest claims first; never raises.
 
     `format` as `FileFacts` has it. At most `MAX_PIECES`, each on one line of printable characters,
     values no longer than `MAX_VALUE`. Camera and software are marked on the first to name them.
@@ -50,7 +50,7 @@ def read(data: bytes, format: str | None) -> list[Evidence]:
 
 
 def _once(pieces: list[Evidence]) -> list[Evidence]:
-    """The same with camera and software each marked once."""
+    """Return the same with camera and software each marked once."""
     seen: set[Mark | None] = set()
     kept = []
     for piece in pieces:
@@ -61,7 +61,7 @@ def _once(pieces: list[Evidence]) -> list[Evidence]:
 
 
 def _line(text: str, longest: int) -> str:
-    """One line of printable characters; a terminal must not be steered by a file."""
+    """Return one line of printable characters; a terminal must not be steered by a file."""
     head = text.lstrip()[: 4 * longest]
     words = " ".join("".join(c if c.isprintable() else " " for c in head).split())
     return words if len(words) <= longest else words[: longest - 1].rstrip() + "…"
@@ -89,7 +89,7 @@ def _from_block(block: Block) -> Iterator[Evidence]:
 
 
 def _free(origin: str, name: str, text: str, mark: Mark | None = None) -> Iterator[Evidence]:
-    """A text that anything may stand in: what it says of a generator, or else itself."""
+    """Yield a text that anything may stand in: what it says of a generator, or else itself."""
     claimed = claims(name, text)
     for key, value in claimed:
         yield Evidence(Mark.GENERATOR, origin, key, value)
@@ -136,7 +136,7 @@ def _seconds(time: float) -> str:
 
 
 def _text(value: Value | bytes | None) -> str:
-    """UTF-8, or what else it was written in taken for Latin-1."""
+    """Return UTF-8, or what else it was written in taken for Latin-1."""
     if not isinstance(value, bytes):
         return ""
     value = value.strip(b"\x00 \t\r\n")
@@ -219,7 +219,7 @@ def _iptc(block: Block) -> Iterator[Evidence]:
 
 
 def _resources(data: bytes) -> Iterator[bytes]:
-    """The IPTC records among the resources of Photoshop."""
+    """Yield the IPTC records among the resources of Photoshop."""
     at = 0
     while data[at : at + 4] == b"8BIM" and at + 12 <= len(data):
         kind, name = int.from_bytes(data[at + 4 : at + 6]), data[at + 6]

@@ -42,7 +42,8 @@ class Block:
 
 
 def blocks(data: bytes, kind: str | None) -> Iterator[Block]:
-    """The metadata of a file in the order of the file; none for kinds that are not known here.
+    """Yield the metadata of a file in the order of the file; none for kinds that are not known
+    here.
 
     Raises `ValueError`, `IndexError` or `zlib.error` where the file is damaged.
     """
@@ -126,7 +127,8 @@ def _png_text(kind: bytes, body: bytes) -> Iterator[Block]:
 
 
 def _raw_profile(kind: str, text: bytes) -> Iterator[Block]:
-    """Metadata that ImageMagick writes as text: a name, a count of bytes, hexadecimal digits."""
+    """Yield metadata that ImageMagick writes as text: a name, a count of bytes, hexadecimal
+    digits."""
     digits = b"".join(text.split()[2:])
     body = bytes.fromhex(digits.decode("ascii", errors="replace"))
     if kind in ("exif", "app1") and body.startswith(b"Exif\x00"):
@@ -169,7 +171,7 @@ def _tiff(data: bytes) -> Iterator[Block]:
 
 
 def _iso(data: bytes) -> Iterator[Block]:
-    """HEIC and AVIF: boxes of ISO 14496-12, in `meta` the items of ISO 23008-12."""
+    """Yield HEIC and AVIF: boxes of ISO 14496-12, in `meta` the items of ISO 23008-12."""
     for kind, start, end in boxes(data, 0, len(data)):
         if kind == b"meta":
             yield from _items(data, start + 4, end)
@@ -203,7 +205,7 @@ def _items(data: bytes, start: int, end: int) -> Iterator[Block]:
 
 
 def _locations(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Number, offset in the file and size of each item that lies there in one piece."""
+    """Yield number, offset in the file and size of each item that lies there in one piece."""
     version = data[at]
     offset_width, size_width = data[at + 4] >> 4, data[at + 4] & 15
     base_width, index_width = data[at + 5] >> 4, data[at + 5] & 15 if version else 0
@@ -228,7 +230,7 @@ def _locations(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]
 
 
 def _number(data: bytes, at: int, width: int) -> int:
-    """A big-endian number that must be there; of no bytes, 0."""
+    """Return a big-endian number that must be there; of no bytes, 0."""
     if at + width > len(data):
         raise IndexError("the file breaks off")
     return int.from_bytes(data[at : at + width])

@@ -51,7 +51,7 @@ class Tag(IntEnum):
 
 
 def tags(data: bytes, wanted: Collection[int] = frozenset(Tag)) -> dict[int, Value]:
-    """The wanted tags of the first directory and of the EXIF directory that it points to.
+    """Return the wanted tags of the first directory and of the EXIF directory that it points to.
 
     `data` begins with the TIFF header. A tag that lies outside the data is left out. Raises
     `ValueError` where there is no first directory.
@@ -74,7 +74,7 @@ def tags(data: bytes, wanted: Collection[int] = frozenset(Tag)) -> dict[int, Val
 def _follow(
     data: bytes, pointer: Value | None, wanted: Collection[int], order: str, big: bool
 ) -> dict[int, Value]:
-    """The tags of a directory that another one points to; none where that leads nowhere."""
+    """Return the tags of a directory that another one points to; none where that leads nowhere."""
     if isinstance(pointer, tuple) and pointer:
         try:
             return _directory(data, int(pointer[0]), wanted, order, big)

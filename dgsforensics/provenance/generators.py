@@ -66,12 +66,14 @@ _BY_LOWER_CASE = {term.lower(): term for term in _SOURCE_TYPES}
 
 
 def is_generator(text: str) -> bool:
-    """Whether a short text names a generator."""
+    """Return whether a short text names a generator."""
     return _NAMES.search(text) is not None
 
 
 def claims(name: str, text: str) -> list[tuple[str, str]]:
-    """What a text under a name claims about a generator, as names and values; empty if nothing."""
+    """Return what a text under a name claims about a generator, as names and values; empty if
+    nothing.
+    """
     for settings in islice(_SETTINGS.finditer(text), _MAX_CANDIDATES):
         if _OTHER_SETTINGS.search(text, settings.end(), settings.end() + _NEAR):
             prompt, _, negative = text[: settings.start()].partition("Negative prompt:")
@@ -93,12 +95,12 @@ def claims(name: str, text: str) -> list[tuple[str, str]]:
 
 
 def source_type(text: str) -> str:
-    """The IPTC term in an address, and what it says; unknown terms as they are."""
+    """Return the IPTC term in an address, and what it says; unknown terms as they are."""
     term = text.rstrip("/").rpartition("/")[2]
     known = _BY_LOWER_CASE.get(term.lower())
     return f"{known}: {_SOURCE_TYPES[known]}" if known else term
 
 
 def says_generated(text: str) -> bool:
-    """Whether a source type means that a trained model made the image or a part of it."""
+    """Return whether a source type means that a trained model made the image or a part of it."""
     return "trainedalgorithmicmedia" in text.lower()

@@ -31,7 +31,9 @@ _log = logging.getLogger(__name__)
 
 
 def properties(packet: bytes) -> tuple[list[tuple[str, str]], bool]:
-    """Names out of `PROPERTIES` and values, each pair once; and whether the packet is damaged."""
+    """Return names out of `PROPERTIES` and values, each pair once; and whether the packet is
+    damaged.
+    """
     found: dict[tuple[str, str], None] = {}
     inside: list[str | None] = []  # for each open element the property that it belongs to
     text: list[str] = []

@@ -23,7 +23,7 @@ class Agreement:
 
 
 def with_others(review: Review) -> list[Agreement]:
-    """The reviewer against each other one with an image in common, by name.
+    """Return the reviewer against each other one with an image in common, by name.
 
     A blind review goes by what both said before either could know of the other's label: what was
     changed later changes nothing here, but for a label that was taken away.

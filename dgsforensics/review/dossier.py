@@ -17,7 +17,8 @@ _Lines = list[tuple[str, str | None]]
 
 
 def describe(review: Review, item: Item, similar: Similar) -> Iterator[tuple[str, list[Line]]]:
-    """All that is known of an image, by subject; its own claims stand apart from the score."""
+    """Yield all that is known of an image, by subject; its own claims stand apart from the
+    score."""
     for title, lines in _sections(review, item, similar):
         said = [(printable(name), printable(value)) for name, value in lines if value]
         if said:

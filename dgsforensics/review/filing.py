@@ -56,7 +56,7 @@ _IN_USE = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR)
 
 
 def origins(case: Case) -> tuple[Path, dict[tuple[Path, str], Path]]:
-    """The common root of the images, and by path and sha256 where files lay that were moved.
+    """Return the common root of the images, and by path and sha256 where files lay that were moved.
 
     Raises `UsageError` when there is no common root, or no image.
     """
@@ -82,7 +82,7 @@ def plan(
     images: Sequence[LabelledImage],
     wanted: Sequence[Judgement],
 ) -> FilingPlan:
-    """The files of the images with one of the `wanted` labels, and where each is to go.
+    """Return the files of the images with one of the `wanted` labels, and where each is to go.
 
     Below `folder` that is `<label>/<path below the common root of the case>`; for a sidecar the
     path without the label, or beside an image that lies in `folder` already. A file that was
@@ -136,7 +136,8 @@ def carry_out(case: Case, plan: FilingPlan, *, dry: bool) -> Iterator[FilingResu
 def outdated(
     case: Case, plan: FilingPlan, reviewer: str | None
 ) -> Iterator[tuple[Path, Judgement]]:
-    """The sidecars, beside those of the plan, that say what nobody says any more; what they say.
+    """Yield the sidecars, beside those of the plan, that say what nobody says any more; what they
+    say.
 
     With a `reviewer`, what that one says otherwise.
     """
@@ -162,7 +163,7 @@ def _sidecars(case: Case) -> list[Operation]:
 
 
 def runs(case: Case) -> list[int]:
-    """The runs of which something can be taken back, the last one last."""
+    """Return the runs of which something can be taken back, the last one last."""
     done = ledger.operations(case, OperationState.DONE)
     return sorted({row.run for row in done if row.kind != OperationKind.FOLDER})
 
@@ -213,7 +214,7 @@ def _remove_folders(case: Case) -> Iterator[FilingResult]:
 
 
 def _at_target(operation: Operation, plan: FilingPlan) -> FilingResult | None:
-    """What the place decides where a file is to go; None when nothing is in the way."""
+    """Return what the place decides where a file is to go; None when nothing is in the way."""
     target = operation.target
     if target == operation.source:
         return FilingResult(operation, already=True)
@@ -233,7 +234,7 @@ def _replaceable(target: Path, plan: FilingPlan) -> bool:
 
 
 def _at_source(operation: Operation, plan: FilingPlan) -> str | None:
-    """Why a file is not what was labelled; None when it is."""
+    """Return why a file is not what was labelled; None when it is."""
     source = operation.source
     if source.is_relative_to(plan.root) and (link := transfer.link_below(plan.root, source)):
         return f"{link} is a symbolic link, which is not followed"
@@ -269,7 +270,9 @@ def _attempt(case: Case, operation: Operation, plan: FilingPlan) -> str | None:
 
 
 def _at_end(operation: Operation) -> tuple[str | None, bool]:
-    """Why an operation cannot be taken back, if so, and whether its result is gone altogether."""
+    """Return why an operation cannot be taken back, if so, and whether its result is gone
+    altogether.
+    """
     source, target = operation.source, operation.target
     if link := operation.link():
         return f"{link} is a symbolic link, which is not followed", False

@@ -52,7 +52,7 @@ class History:
         """By sha256 and the other reviewer; of a blind review."""
 
     def state(self, sha256: str) -> State:
-        """The reviewer's own label and note."""
+        """Return the reviewer's own label and note."""
         mine = self.standing.get(sha256, {}).get(self._reviewer)
         return (mine.judgement, mine.note) if mine else _UNTOUCHED
 
@@ -81,7 +81,8 @@ class History:
                     self.pairs[other][pair] += 1
 
     def _pairs(self, sha256: str) -> dict[str, Pair]:
-        """By the other reviewer, of an image that both have labelled."""
+        """Return, by the other reviewer, the pairs of labels of an image that both have
+        labelled."""
         mine = self.labels.get(sha256)
         if mine is None:
             return {}

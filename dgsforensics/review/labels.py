@@ -73,7 +73,8 @@ class LabelledImage:
 
 
 def select(items: Sequence[Item], wanted: Sequence[str]) -> list[Item]:
-    """The images meant by paths of files and folders and by `sha256:` and a beginning, each once.
+    """Return the images meant by paths of files and folders and by `sha256:` and a beginning, each
+    once.
 
     Raises `UsageError` naming what is not among `items`, is ambiguous or has no digest.
     """
@@ -116,7 +117,7 @@ def _by_digest(items: Sequence[Item], name: str) -> list[Item]:
 def labelled(
     case: Case, reviewer: str | None = None, notice: Callable[[str], None] = lambda text: None
 ) -> list[LabelledImage]:
-    """All images with a label that lie somewhere, by path; of one `reviewer`, if given.
+    """Return all images with a label that lie somewhere, by path; of one `reviewer`, if given.
 
     `notice` is told how many lie nowhere any more. Raises `UsageError` when nothing is labelled, or
     nothing by that reviewer.
@@ -156,7 +157,7 @@ def _places(case: Case) -> dict[str, list[Path]]:
 
 
 def training(case: Case, notice: Callable[[str], None] = lambda text: None) -> list[ListedImage]:
-    """What was labelled AI or real, for training; each image at a place where it still lies.
+    """Return what was labelled AI or real, for training; each image at a place where it still lies.
 
     `notice` is told what is taken and how many images are left out and why. Raises `UsageError`
     when nothing is left.
@@ -205,7 +206,7 @@ def training(case: Case, notice: Callable[[str], None] = lambda text: None) -> l
 
 
 def rows(case: Case, images: Sequence[LabelledImage], *, every: bool) -> Iterator[dict[str, Any]]:
-    """The fields of one image and path after another; where `every`, of each reviewer apart.
+    """Yield the fields of one image and path after another; where `every`, of each reviewer apart.
 
     Without `every`, images whose reviewers differ are passed over.
     """
@@ -236,7 +237,9 @@ def _row(path: Path, said: Sequence[Decision], group: str | None) -> dict[str, A
 
 
 def _groups(case: Case) -> dict[str, str]:
-    """By image the near-duplicate group, named by the smallest sha256 in it; where known."""
+    """Return the near-duplicate group of each image, named by the smallest SHA-256 in it, where
+    known.
+    """
     known = contents.fingerprints(case)
     names = list(known)
     roots = near_duplicates.group(list(known.values()))
@@ -244,12 +247,12 @@ def _groups(case: Case) -> dict[str, str]:
 
 
 def as_jsonl(labels: Sequence[dict[str, Any]]) -> bytes:
-    """One object a line; `datasets.read` takes it as a manifest."""
+    """Return one object a line; `datasets.read` takes it as a manifest."""
     return "".join(to_json(row) + "\n" for row in labels).encode()
 
 
 def as_csv(labels: Sequence[dict[str, Any]]) -> bytes:
-    """A header and one line a row; raises `UsageError` for a name that is not UTF-8."""
+    """Return a header and one line a row; raises `UsageError` for a name that is not UTF-8."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(FIELDS)

@@ -32,13 +32,13 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def bar(share: float, width: int) -> str:
-    """A share in [0, 1] as a bar of so many cells."""
+    """Return a share in [0, 1] as a bar of so many cells."""
     full, eighths = divmod(round(share * width * 8), 8)
     return ("█" * full + (_EIGHTHS[eighths] if eighths else "")).ljust(width)
 
 
 def percent(share: float) -> str:
-    """A probability for people, six characters; never 100 or 0 unless it is."""
+    """Return a probability for people, six characters; never 100 or 0 unless it is."""
     text = f"{share:.1%}"
     if text == "100.0%" and share < 1:
         text = ">99.9%"
@@ -48,7 +48,8 @@ def percent(share: float) -> str:
 
 
 def label(review: Review, item: Item) -> str:
-    """The reviewer's label, whether others agree (= or ≠), and whether there is a note (+)."""
+    """Return the reviewer's label, whether others agree (= or ≠), and whether there is a note
+    (+)."""
     mine = review.judgement(item)
     others = {d.judgement for d in review.decisions(item) if d.reviewer != review.reviewer}
     others.discard(None)
@@ -59,13 +60,13 @@ def label(review: Review, item: Item) -> str:
 
 
 def size(item: Item) -> str:
-    """Width and height in pixels."""
+    """Return width and height in pixels."""
     facts = item.row.facts
     return f"{facts.width}x{facts.height}" if facts.width else ""
 
 
 def amount(count: int | None) -> str:
-    """Bytes, for people."""
+    """Return a number of bytes, for people."""
     if count is None:
         return "unknown size"
     value, unit = float(count), "bytes"
@@ -77,7 +78,7 @@ def amount(count: int | None) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """Text in at most so many cells, its middle left out: the ends of a name tell most."""
+    """Return text in at most so many cells, its middle left out: the ends of a name tell most."""
     if cell_len(text) <= width:
         return text
     if width < 3:
@@ -87,7 +88,7 @@ def shortened(text: str, width: int) -> str:
 
 
 def _start(text: str, width: int) -> str:
-    """As many characters from the start as fit."""
+    """Return as many characters from the start as fit."""
     used = 0
     for place, character in enumerate(text):
         used += cell_len(character)
@@ -97,11 +98,11 @@ def _start(text: str, width: int) -> str:
 
 
 def name(item: Item) -> str:
-    """The file's name, fit for a terminal."""
+    """Return the file's name, fit for a terminal."""
     return printable(item.path.name)
 
 
 def place(item: Item, root: str) -> str:
-    """The path below a folder, whole where it is not below it, fit for a terminal."""
+    """Return the path below a folder, whole where it is not below it, fit for a terminal."""
     path = item.path
     return printable(path.relative_to(root) if path.is_relative_to(root) else path)

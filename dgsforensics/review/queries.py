@@ -49,7 +49,8 @@ class Order(StrEnum):
 
 
 def listed(review: Review, query: str, order: Order, *, reverse: bool = False) -> list[Item]:
-    """The images that a query asks for, sorted; raises `UsageError` for what it cannot mean."""
+    """Return the images that a query asks for, sorted; raises `UsageError` for what it cannot
+    mean."""
     test = parse(review, query)
     found = [item for item in review.items if test(item)]
     found.sort(key=_keys(review)[order])
@@ -57,7 +58,7 @@ def listed(review: Review, query: str, order: Order, *, reverse: bool = False) -
 
 
 def parse(review: Review, query: str) -> Test:
-    """What a query asks of an image."""
+    """Return what a query asks of an image."""
     try:
         words = shlex.split(query)
     except ValueError as error:
@@ -110,7 +111,7 @@ def _word(review: Review, word: str) -> Test:
 def next_unlabelled(
     review: Review, items: Sequence[Item], place: int, direction: int = 1
 ) -> int | None:
-    """Where the next image without a label of the reviewer's is, round the end if need be.
+    """Return where the next image without a label of the reviewer's is, round the end if need be.
 
     `direction` is 1 or -1. None when all that can be labelled are.
     """
@@ -122,7 +123,7 @@ def next_unlabelled(
 
 
 def agreement(review: Review, item: Item) -> bool | None:
-    """Whether those who labelled an image say the same; None with fewer than two."""
+    """Return whether those who labelled an image say the same; None with fewer than two."""
     labels = [d.judgement for d in review.decisions(item) if d.judgement is not None]
     return None if len(labels) < 2 else len(set(labels)) == 1
 

@@ -35,11 +35,11 @@ class Relations:
         self._roots: dict[Item, int] | None = None
 
     def forget(self) -> None:
-        """To be called when files came or went."""
+        """Forget all groups; call this when files came or went."""
         self._items, self._roots = [], None
 
     def related(self, item: Item, relation: Relation, among: Sequence[Item]) -> list[Item]:
-        """The images `among` these that belong to an image, itself included.
+        """Return the images `among` these that belong to an image, itself included.
 
         An image without a camera, say, belongs to no other.
         """
@@ -50,14 +50,16 @@ class Relations:
         return [other for other in among if key(other) == mine]
 
     def sizes(self, relation: Relation, among: Sequence[Item]) -> Callable[[Item], int]:
-        """How many images `among` these belong to an image, itself included; counted once."""
+        """Return how many images `among` these belong to an image, itself included; counted
+        once."""
         key = self._key(relation)
         counts = Counter(map(key, among))
         return lambda item: 1 if (mine := key(item)) is None else max(1, counts[mine])
 
     def nearest(self, item: Item) -> tuple[Item, int] | None:
-        """The image that looks most alike and is not the same file, and how many of 64 bits of
-        the fingerprints differ; None when no other looks alike."""
+        """Return the image that looks most alike and is not the same file, and how many of 64 bits
+        of the fingerprints differ; None when no other looks alike.
+        """
         if item.row.traits is None:
             return None
         self._load()
@@ -83,7 +85,7 @@ class Relations:
                 return lambda item: item.claim(Mark.SOFTWARE)
 
     def _near(self) -> dict[Item, int]:
-        """The group of each image with a fingerprint."""
+        """Return the group of each image with a fingerprint."""
         self._load()
         if self._roots is None:
             roots = near_duplicates.group([int(number) for number in self._fingerprints])

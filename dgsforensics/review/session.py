@@ -88,7 +88,7 @@ class Item:
         return self._claims
 
     def claim(self, mark: Mark) -> str | None:
-        """The first claim of a kind, e.g. the camera."""
+        """Return the first claim of a kind, e.g. the camera."""
         return next((piece.value for piece in self.evidence if piece.mark == mark), None)
 
     @property
@@ -146,7 +146,7 @@ class Review:
         return self._take(self._log.after(self._history.last))
 
     def copies(self, sha256: str) -> Sequence[Item]:
-        """The files with this content."""
+        """Return the files with this content."""
         return list(self._by_content.get(sha256, ()))
 
     @property
@@ -160,15 +160,17 @@ class Review:
         return self._history.pairs
 
     def judgement(self, item: Item) -> Judgement | None:
-        """The reviewer's own label."""
+        """Return the reviewer's own label."""
         return self._state(item)[0]
 
     def note_of(self, item: Item) -> str:
-        """The reviewer's own note."""
+        """Return the reviewer's own note."""
         return self._state(item)[1]
 
     def decisions(self, item: Item) -> list[Decision]:
-        """What may be seen of what stands for an image: the reviewer's own first, then by name."""
+        """Return what may be seen of what stands for an image: the reviewer's own first, then by
+        name.
+        """
         found = list(self._history.standing.get(item.sha256 or "", {}).values())
         if self.blind and self.judgement(item) is None:
             found = [decision for decision in found if decision.reviewer == self.reviewer]
@@ -214,7 +216,7 @@ class Review:
         return len(self._history.undo), len(self._history.redo)
 
     def _read(self, rows: Iterable[CaseRow]) -> list[CaseRow]:
-        """All rows and what their scores mean; where that fails, nothing has changed yet."""
+        """Return all rows and what their scores mean; where that fails, nothing has changed yet."""
         found = list(rows)
         if unknown := {row.scan_id for row in found if row.logit is not None} - set(self._scales):
             scans = self.case.scans()
@@ -222,7 +224,9 @@ class Review:
         return found
 
     def _add(self, rows: Iterable[CaseRow], before: Mapping[str, Item]) -> list[Item]:
-        """Items for rows; those that there were `before` at the same path stay the same items."""
+        """Return items for rows; those that there were `before` at the same path stay the same
+        items.
+        """
         touched, contents = [], set()
         for row in rows:
             path = str(row.path)
@@ -244,7 +248,7 @@ class Review:
         return touched
 
     def _forget(self, item: Item, sha256: str) -> None:
-        """The item no longer has this content."""
+        """Forget that the item has this content."""
         copies = self._by_content[sha256]
         del copies[item]
         if not copies:
@@ -288,7 +292,7 @@ class Review:
                 return [entry.sha256 for entry in entries]
 
     def _append(self, action: Action, entries: list[LogEntry]) -> bool:
-        """False where another process has written since the log was followed."""
+        """Return false where another process has written since the log was followed."""
         last = self._history.last
         return bool(self._take(self._log.append(self.reviewer, action, entries, after=last)))
 
@@ -299,5 +303,5 @@ class Review:
 
 
 def _line(text: str) -> str:
-    """A note as it is kept: what a terminal would obey is blanked."""
+    """Return a note as it is kept: what a terminal would obey is blanked."""
     return "".join(c if c.isprintable() else " " for c in as_text(text)).strip()

@@ -25,7 +25,7 @@ _TAIL = """  </rdf:Description>
 
 
 def render(decisions: Sequence[Decision]) -> bytes:
-    """The sidecar of an image that these reviewers, one or more, gave the same label.
+    """Return the sidecar of an image that these reviewers, one or more, gave the same label.
 
     The same decisions give the same bytes. The score is the one that was last on the screen.
     """
@@ -49,7 +49,7 @@ def render(decisions: Sequence[Decision]) -> bytes:
 
 
 def label_of(content: bytes) -> Judgement:
-    """The label in a sidecar that `render` made; raises ValueError for anything else."""
+    """Return the label in a sidecar that `render` made; raises ValueError for anything else."""
     found = re.search(rb"<dgsf:label>(\w+)</dgsf:label>", content)
     if found is None:
         raise ValueError("not a sidecar of this program")
@@ -62,5 +62,5 @@ def _bag(name: str, values: Sequence[str]) -> str:
 
 
 def _text(value: str) -> str:
-    """Without what XML must not hold, such as control characters, and escaped."""
+    """Return text escaped for XML, without what XML must not hold, such as control characters."""
     return escape(printable(value))

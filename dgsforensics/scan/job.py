@@ -115,7 +115,7 @@ def prepare(request: ScanRequest) -> Job | None:
 
 
 def _folders(paths: Sequence[Path]) -> list[str]:
-    """The absolute paths of the folders among these; a file covers none."""
+    """Return the absolute paths of the folders among these; a file covers none."""
     return [os.path.abspath(path) for path in paths if path != Path("-") and os.path.isdir(path)]
 
 

@@ -78,7 +78,7 @@ class Writer(Protocol):
 
 
 def fields_of(record: Prediction | Failure) -> dict[str, Any]:
-    """The documented fields of one result, as JSON types."""
+    """Return the documented fields of one result, as JSON types."""
     scored = record if isinstance(record, Prediction) else None
     values: dict[str, Any] = {
         "schema": SCHEMA,
@@ -109,7 +109,7 @@ class JsonLines:
         self._stream.flush()
 
     def end(self, summary: ScanSummary, interrupted: bool) -> None:
-        """Nothing follows the rows."""
+        """Write nothing: nothing follows the rows."""
 
 
 class Json:
@@ -148,7 +148,7 @@ class Csv:
         self._writer.writerow("" if value is None else value for value in values.values())
 
     def end(self, summary: ScanSummary, interrupted: bool) -> None:
-        """Nothing follows the rows."""
+        """Write nothing: nothing follows the rows."""
 
 
 class Table:
@@ -177,7 +177,7 @@ class Table:
         self._stream.flush()
 
     def end(self, summary: ScanSummary, interrupted: bool) -> None:
-        """The summary goes to standard error, not here."""
+        """Write nothing: the summary goes to standard error."""
 
 
 WRITERS: dict[str, Callable[[TextIO, RunInfo], Writer]] = {

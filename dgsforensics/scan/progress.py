@@ -37,14 +37,14 @@ class ProgressBar:
         self._task = progress.add_task("scanning", total=total, flagged=0) if progress else None
 
     def advance(self, files: int, flagged: int) -> None:
-        """`files` more are done; `flagged` is the count so far."""
+        """Count `files` more as done; `flagged` is the count so far."""
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, advance=files, flagged=flagged)
 
 
 @contextmanager
 def bar(total: int, quiet: bool) -> Iterator[ProgressBar]:
-    """A progress bar over `total` files, on a terminal."""
+    """Yield a progress bar over `total` files, on a terminal."""
     if quiet or not sys.stderr.isatty():
         yield ProgressBar(None, total)
         return

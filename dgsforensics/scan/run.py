@@ -124,7 +124,7 @@ class _Output:
 
 @contextmanager
 def _output(path: Path | None) -> Iterator[_Output]:
-    """Standard output, or a file that takes its name once it is whole.
+    """Yield standard output, or a file that takes its name once it is whole.
 
     An interrupted scan leaves `<name>.part`, and what had the name before stays. Pipes and devices
     are written to as they are, links are followed.

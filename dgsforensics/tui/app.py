@@ -97,16 +97,16 @@ class ReviewApp(App[None]):
             self._start(partial(self._scan, self._request))
 
     def action_help(self) -> None:
-        """All keys."""
+        """Show all keys."""
         self.push_screen(Help(self._keys))
 
     def action_dark(self) -> None:
-        """Dark or light."""
+        """Switch between dark and light."""
         dark = self.theme == THEMES["dark"]
         self.theme = THEMES["light" if dark else "dark"]
 
     def action_map(self) -> None:
-        """Which parts moved the score; or hide them again."""
+        """Show which parts moved the score, or hide them again."""
         item = self.board.rows.current
         if item is None or item.shown is None:
             self.board.say("there is no score to explain")
@@ -168,11 +168,11 @@ class ReviewApp(App[None]):
             tell(f"no map: internal error: {error!r}")
 
     def on_review_app_scanning(self, message: Scanning) -> None:
-        """How far the scan is."""
+        """Show how far the scan is."""
         self.board.status.say_scan(message.text)
 
     def on_review_app_scanned(self, message: Scanned) -> None:
-        """The scan is over: files that are gone leave the list."""
+        """Take files that are gone off the list: the scan is over."""
         self.board.status.say_scan("")
         said = message.complaint
         try:
@@ -188,10 +188,10 @@ class ReviewApp(App[None]):
         self._shown = message.item
 
     def on_review_app_mapped(self, message: Mapped) -> None:
-        """Regions of the map."""
+        """Show the regions of the map."""
         self.board.viewer.heat(message.item, message.heat)
 
     def on_review_app_map_told(self, message: MapTold) -> None:
-        """How far the map is, as long as its image is shown."""
+        """Show how far the map is, as long as its image is shown."""
         if message.item is self.board.rows.current:
             self.board.say(message.text)

@@ -60,7 +60,7 @@ class Board(Screen[None]):
         self._size_of_group: Callable[[Item], int] = lambda item: 1
 
     def compose(self) -> ComposeResult:
-        """A line on top, list and image, a line of status, the keys."""
+        """Yield a line on top, list and image, a line of status, the keys."""
         yield self._top
         with Horizontal():
             yield self.rows
@@ -148,7 +148,7 @@ class Board(Screen[None]):
         self._label(listed, judgement, f" ({relation}){remark}")
 
     def _label(self, items: Sequence[Item], judgement: str, remark: str = "") -> bool:
-        """False when nothing was labelled."""
+        """Return false when nothing was labelled."""
         self._in_use = True
         if all(item.sha256 is None for item in items):
             self.say(UNREAD)
@@ -193,7 +193,7 @@ class Board(Screen[None]):
         self._went_back("done again", self._written(self.review.redo))
 
     def _written(self, write: Callable[[], Any]) -> Any:
-        """What writing gave; None, and said, where the case file did not take it."""
+        """Return what writing gave; None, and said, where the case file did not take it."""
         try:
             return write()
         except CaseError as error:
@@ -220,25 +220,25 @@ class Board(Screen[None]):
     # Where to
 
     def action_move(self, by: int) -> None:
-        """Up or down."""
+        """Move the cursor up or down."""
         self._go(self.rows.cursor + by)
 
     def action_page(self, by: int) -> None:
-        """A screen up or down."""
+        """Move the cursor a screen up or down."""
         self._go(self.rows.cursor + by * self.rows.page)
 
     def action_end(self, which: int) -> None:
-        """To the first or the last."""
+        """Move the cursor to the first or the last image."""
         self._go(0 if which < 0 else len(self.rows.items))
 
     def _go(self, place: int, remark: str = "") -> None:
-        """To a position; what was said of the image before is over."""
+        """Go to a position; what was said of the image before is over."""
         self._in_use = True
         self.say(remark)
         self.rows.move(place)
 
     def action_unlabelled(self, direction: int) -> None:
-        """To the next image without a label, round the end if need be."""
+        """Go to the next image without a label, round the end if need be."""
         start = self.rows.cursor
         place = queries.next_unlabelled(self.review, self.rows.items, start, direction)
         if place is None:
@@ -261,7 +261,7 @@ class Board(Screen[None]):
         )
 
     def action_choose(self, what: str) -> None:
-        """Another `Choice`: `next_verdict`, `next_order`, `reversed`."""
+        """Make another `Choice`: `next_verdict`, `next_order`, `reversed`."""
         self._choose(getattr(self._choice, what)())
 
     def action_everything(self) -> None:
@@ -299,12 +299,12 @@ class Board(Screen[None]):
     # What is shown
 
     def action_viewer(self, what: str, amounts: tuple[int, ...] = ()) -> None:
-        """What the viewer can do: `zoom`, `pan`, `compare`, ..."""
+        """Let the viewer `zoom`, `pan`, `compare`, ..."""
         if complaint := getattr(self.viewer, what)(*amounts):
             self.say(complaint)
 
     def action_layout(self) -> None:
-        """Picture and list, picture alone, list alone."""
+        """Show picture and list, the picture alone, or the list alone."""
         present = next((name for name in LAYOUTS if name and self.has_class(name)), "")
         self.remove_class(*filter(None, LAYOUTS))
         following = LAYOUTS[(LAYOUTS.index(present) + 1) % len(LAYOUTS)]

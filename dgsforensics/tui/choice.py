@@ -32,12 +32,12 @@ class Choice:
     """List the group of this image alone."""
 
     def items(self, review: Review, relations: Relations) -> list[Item]:
-        """The images, in order."""
+        """Return the images, in order."""
         found = queries.listed(review, self.query, self.order, reverse=self.reverse)
         return found if self.only is None else relations.related(self.only, self.relation, found)
 
     def next_verdict(self) -> "Choice":
-        """One verdict after the other, then all; the rest of the filter stays."""
+        """Return one verdict after the other, then all; the rest of the filter stays."""
         found = _VERDICT.search(self.query)
         place = VERDICTS.index(found[1]) + 1 if found and found[1] in VERDICTS else 0
         wanted = f"verdict:{VERDICTS[place]}" if place < len(VERDICTS) else ""
@@ -45,24 +45,26 @@ class Choice:
         return replace(self, query=f"{wanted} {rest}".strip(), only=None)
 
     def next_order(self) -> "Choice":
-        """Sorted by the next column, from its natural end."""
+        """Return sorted by the next column, from its natural end."""
         orders = list(Order)
         order = orders[(orders.index(self.order) + 1) % len(orders)]
         return replace(self, order=order, reverse=False)
 
     def reversed(self) -> "Choice":
-        """Sorted the other way round."""
+        """Return sorted the other way round."""
         return replace(self, reverse=not self.reverse)
 
     def next_relation(self) -> "Choice":
-        """The next meaning of a group."""
+        """Return the next meaning of a group."""
         relations = list(Relation)
         return replace(
             self, relation=relations[(relations.index(self.relation) + 1) % len(relations)]
         )
 
     def summary(self, review: Review, items: Sequence[Item]) -> str:
-        """How far the reviewer is with these images, and what they are; what matters most first."""
+        """Return how far the reviewer is with these images, and what they are; what matters most
+        first.
+        """
         labels = review.labels
         able = [item.sha256 for item in items if item.sha256 is not None]
         done = sum(sha256 in labels for sha256 in able)

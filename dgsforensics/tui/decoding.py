@@ -114,7 +114,7 @@ class Decoder:
             self._changed.notify_all()
 
     def get(self, path: Path) -> DecodedPicture | None:
-        """The picture, when it is decoded; None while it is not, or no longer."""
+        """Return the picture, when it is decoded; None while it is not, or no longer."""
         with self._changed:
             shot = self._shots.get(path)
             if shot is not None:
@@ -167,7 +167,7 @@ class Decoder:
             return None
 
     def _give_up(self, path: Path) -> None:
-        """Runs when a decoder's time is over."""
+        """Give up on a decoder whose time is over."""
         with self._changed:
             if self._closed or self._busy.get(path) is not threading.current_thread():
                 return  # this timer was cancelled as it went off
@@ -182,7 +182,7 @@ class Decoder:
         self._ready(path)
 
     def _keep(self, path: Path, shot: DecodedPicture) -> bool:
-        """Store, and make room for it; False when there was room only without it."""
+        """Return store, and make room for it; False when there was room only without it."""
         if path in self._shots:
             self._drop(path)
         self._shots[path] = shot
@@ -207,7 +207,9 @@ class Decoder:
 
 
 def _cost(shot: DecodedPicture) -> int:
-    """Bytes; Pillow takes four for an RGB pixel. A failure is never dropped and costs nothing."""
+    """Return bytes; Pillow takes four for an RGB pixel. A failure is never dropped and costs
+    nothing.
+    """
     levels = [shot.image, *shot.smaller] if shot.image else []
     return sum(4 * level.width * level.height for level in levels)
 

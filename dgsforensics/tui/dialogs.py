@@ -38,7 +38,7 @@ class LineDialog(ModalScreen[str | None]):
         self._check = check
 
     def compose(self) -> ComposeResult:
-        """Title, line, hints."""
+        """Yield title, line, hints."""
         with Vertical(classes="dialog"):
             yield Static(self._title, classes="title", markup=False)
             yield Input(self._value, select_on_focus=False)
@@ -68,7 +68,7 @@ class NoticeDialog(ModalScreen[None]):
         self._lines = lines
 
     def compose(self) -> ComposeResult:
-        """Title and lines."""
+        """Yield title and lines."""
         with Vertical(classes="dialog"):
             yield Static(self._title, classes="title", markup=False)
             for line in filter(None, self._lines):
@@ -77,7 +77,7 @@ class NoticeDialog(ModalScreen[None]):
 
 
 def filter_line(query: str, check: Callable[[str], object]) -> LineDialog:
-    """Asks for a query."""
+    """Return the dialog that asks for a query."""
     hints = {f"{name}:": hint for name, hint in NAMES.items()}
     return LineDialog("Filter: all words must hold; -word: not that word", query, hints, check)
 
@@ -103,7 +103,7 @@ class Help(ModalScreen[None]):
         self._keymap = keymap
 
     def compose(self) -> ComposeResult:
-        """One line a key."""
+        """Yield one line a key."""
         with Vertical(classes="dialog wide"):
             yield Static("Keys (Esc to close)", classes="title")
             with VerticalScroll(id="keys"):

@@ -76,7 +76,7 @@ def arrange(
 
 
 def in_characters(part: Part, renderer: Renderer, has_colour: bool, is_dark: bool) -> list[Strip]:
-    """The rows of a picture in half blocks or letters, on a dark or a light screen."""
+    """Return the rows of a picture in half blocks or letters, on a dark or a light screen."""
     if part.shot is None or part.frame is None:
         raise ValueError("there is no picture to draw")
     image = viewport.cut(part.shot, part.frame)
@@ -94,7 +94,7 @@ def in_characters(part: Part, renderer: Renderer, has_colour: bool, is_dark: boo
 def in_pixels(
     part: Part, renderer: Renderer, background: tuple[int, int, int], console: Console
 ) -> list[Strip] | str:
-    """The rows that stand for a picture, or the sixels that are drawn over empty ones.
+    """Return the rows that stand for a picture, or the sixels that are drawn over empty ones.
 
     Takes its time, and may run in any thread.
     """
@@ -111,7 +111,8 @@ def in_pixels(
 
 
 def caption(part: Part, has_colour: bool) -> Strip:
-    """The line below a picture: its name, its scale, its size; as much as there is room for."""
+    """Return the line below a picture: its name, its scale, its size; as much as there is room
+    for."""
     if part.shot is None or part.frame is None:
         raise ValueError("there is no picture to describe")
     percent = f"{part.frame.scale * 100:.3g}%"
@@ -139,7 +140,7 @@ def _shortened(name: str, columns: int) -> str:
 
 
 def message(part: Part) -> list[Strip]:
-    """What is said in place of a picture, over all its rows and the caption's."""
+    """Return what is said in place of a picture, over all its rows and the caption's."""
     name = printable(part.caption)
     if part.shot is not None:
         text = f"{name}\ncannot be read: {printable(part.shot.error or 'no picture')}"
@@ -155,7 +156,7 @@ def message(part: Part) -> list[Strip]:
 
 
 def empty(columns: int, rows: int) -> list[Strip]:
-    """Rows with nothing in them."""
+    """Return rows with nothing in them."""
     return [_line("", columns)] * rows
 
 

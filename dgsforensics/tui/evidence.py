@@ -20,7 +20,7 @@ class EvidencePane(VerticalScroll, can_focus=False):
         self._text = Static("", markup=False)
 
     def compose(self) -> Iterator[Static]:
-        """The text alone."""
+        """Yield the text alone."""
         yield self._text
 
     def show(self, review: Review, item: Item | None, similar: Similar) -> None:

@@ -56,7 +56,7 @@ TEXT = Renderer(Protocol.TEXT)
 
 
 def choose(wish: Wish = "auto") -> Renderer:
-    """The best way to show pictures here; to be called before the application starts.
+    """Return the best way to show pictures here; to be called before the application starts.
 
     What is asked for by name is used without asking the terminal, which may be wrong, e.g. over a
     slow line; without the extra it is half blocks.
@@ -91,7 +91,7 @@ def _has_colours() -> bool:
 
 
 def _in_multiplexer() -> bool:
-    """Tmux and screen pass on graphics badly or not at all."""
+    """Return tmux and screen pass on graphics badly or not at all."""
     term = os.environ.get("TERM", "")
     return "TMUX" in os.environ or "STY" in os.environ or term.startswith(("screen", "tmux"))
 
@@ -114,7 +114,7 @@ def placeholders(
 
 
 def sixels(canvas: Image.Image, cells: tuple[int, int], console: rich.console.Console) -> str:
-    """A picture as one sixel sequence. May run in any thread."""
+    """Return a picture as one sixel sequence. May run in any thread."""
     from textual_image.renderable import SixelImage
 
     columns, rows = cells
@@ -124,7 +124,7 @@ def sixels(canvas: Image.Image, cells: tuple[int, int], console: rich.console.Co
 
 
 def painted_over(strip: Strip, sequence: str, at: tuple[int, int], end: tuple[int, int]) -> Strip:
-    """The last line of a pane, after which a sixel sequence is drawn over what is above it.
+    """Return the last line of a pane, after which a sixel sequence is drawn over what is above it.
 
     `at` and `end` are the places (column, row) on the screen of the picture's corner, and where the
     cursor has to be afterwards.

@@ -24,7 +24,7 @@ WEIGHTY = 0.25
 
 
 def tinted(image: Image.Image, shown: Frame, cell: tuple[int, int], heat: Heat) -> Image.Image:
-    """The visible part of a picture (`viewport.cut`) with its regions in colour.
+    """Return the visible part of a picture (`viewport.cut`) with its regions in colour.
 
     A region is at least one cell, however small it is shown; where several meet, the strongest
     counts.
@@ -41,7 +41,8 @@ def tinted(image: Image.Image, shown: Frame, cell: tuple[int, int], heat: Heat) 
 
 
 def signs(shown: Frame, cell: tuple[int, int], heat: Heat) -> dict[tuple[int, int], str]:
-    """`+` or `-` for the cells (column, row) of the room that outline the strongest regions."""
+    """Return `+` or `-` for the cells (column, row) of the room that outline the strongest
+    regions."""
     found: dict[tuple[int, int], str] = {}
     strongest = sorted(heat, key=lambda region: abs(region[1]))[-STRONGEST:]
     for box, weight in strongest:
@@ -60,7 +61,9 @@ def signs(shown: Frame, cell: tuple[int, int], heat: Heat) -> dict[tuple[int, in
 
 
 def _place(box: Box, shown: Frame, cell: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """Where a region lies in the visible part, display pixels; None where it is out of sight."""
+    """Return where a region lies in the visible part, display pixels; None where it is out of
+    sight.
+    """
     left, right = _span(box[0], box[2], shown.box[0], shown.box[2], shown.width, cell[0])
     top, bottom = _span(box[1], box[3], shown.box[1], shown.box[3], shown.height, cell[1])
     return None if left >= right or top >= bottom else (left, top, right, bottom)

@@ -131,7 +131,7 @@ KEYS = {key.name: key for keys in SECTIONS.values() for key in keys}
 
 
 def bindings() -> list[Binding | tuple[str, str] | tuple[str, str, str]]:
-    """For Textual; the ids are the names."""
+    """Return the bindings for Textual; the ids are the names."""
     return [
         Binding(key.keys, key.action, key.says, show=key.footer, id=key.name)
         for key in KEYS.values()
@@ -139,7 +139,7 @@ def bindings() -> list[Binding | tuple[str, str] | tuple[str, str, str]]:
 
 
 def remapped(chosen: Mapping[str, object]) -> dict[str, str]:
-    """A keymap for Textual from a settings file.
+    """Return a keymap for Textual from a settings file.
 
     Raises `UsageError` for a name that is not known, for what is no key, and for a key that would
     then do two things.
@@ -166,7 +166,7 @@ def remapped(chosen: Mapping[str, object]) -> dict[str, str]:
 
 
 def _known(name: str, part: str) -> str:
-    """A key by the name that Textual has for it: `!` is `exclamation_mark`."""
+    """Return a key by the name that Textual has for it: `!` is `exclamation_mark`."""
     [binding] = Binding.make_bindings([Binding(part, "")])
     *modifiers, key = binding.key.split("+")
     named = {known.value for known in Keys} | _DEFAULTS
@@ -179,7 +179,7 @@ def _known(name: str, part: str) -> str:
 
 
 def spelled(keys: str) -> str:
-    """Keys as they are written on a keyboard."""
+    """Return keys as they are written on a keyboard."""
     return " ".join(_GLYPHS.get(part, part) for part in keys.split(","))
 
 

@@ -166,7 +166,7 @@ class PicturePane(Widget):
             self._held = event.screen_offset
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """Drag it."""
+        """Drag the picture."""
         if self._held is not None:
             moved = event.screen_offset - self._held
             self._held = event.screen_offset
@@ -184,7 +184,7 @@ class PicturePane(Widget):
         self._change()
 
     def render_line(self, y: int) -> Strip:
-        """One line of the pane."""
+        """Return one line of the pane."""
         state = (self.size, self.app.current_theme.dark)
         if self._lines is None or self._lines_for != state:
             # The background that cells without a colour of their own have.
@@ -194,7 +194,7 @@ class PicturePane(Widget):
         return self._lines[y]
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """The lines within `crop`; sixels are drawn over them by the last."""
+        """Return the lines within `crop`; sixels are drawn over them by the last."""
         lines = super().render_lines(crop)
         if self._renderer.protocol is not Protocol.SIXEL or not lines or not self.screen.is_active:
             return lines
@@ -243,7 +243,9 @@ class PicturePane(Widget):
     # Real pixels
 
     def _pixels_of(self, part: Part) -> list[Strip] | str | None:
-        """What was drawn last for a part: perhaps an earlier view, but never another picture."""
+        """Return what was drawn last for a part: perhaps an earlier view, but never another
+        picture.
+        """
         for drawn, pixels in self._drawn:
             if (drawn.shot, drawn.cells, drawn.left) == (part.shot, part.cells, part.left):
                 return pixels
@@ -258,7 +260,7 @@ class PicturePane(Widget):
     def _make_pixels(
         self, generation: int, parts: list[Part], background: tuple[int, int, int]
     ) -> None:
-        """Runs in a thread."""
+        """Make the pixels of the pane; runs in a thread."""
         drawn: _Pixels | None = None
         try:
             drawn = [

@@ -123,7 +123,7 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
         self.scroll_to(y=top, animate=False, immediate=True)
 
     def render_line(self, y: int) -> Strip:
-        """One line of the screen."""
+        """Return one line of the screen."""
         width = self.scrollable_content_region.width
         columns = self._layout(width)
         if y == 0:
@@ -140,7 +140,7 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
         return self._row(self._items[place], columns, width, current=place == self.cursor)
 
     def _layout(self, width: int) -> list[int]:
-        """The width of each column; 0 for one without room."""
+        """Return the width of each column; 0 for one without room."""
         widths = [c.width if width >= c.since else 0 for c in _COLUMNS]
         if width >= _WIDE:
             widths[0] = 13
@@ -177,7 +177,7 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
 
 
 def _cell(text: str, width: int) -> str:
-    """Text in exactly so many cells, the last of them blank."""
+    """Return text in exactly so many cells, the last of them blank."""
     if cell_len(text) >= width:
         text = set_cell_size(text, max(0, width - 1))
     return set_cell_size(text, width)

@@ -13,12 +13,12 @@ class StatusLine(Static):
         self._scan = self._said = ""
 
     def say(self, text: str) -> None:
-        """What the last key did; "" when that is over."""
+        """Show what the last key did; "" when that is over."""
         self._said = printable(text)
         self._show()
 
     def say_scan(self, text: str) -> None:
-        """How far the scan is; "" when it is over."""
+        """Show how far the scan is; "" when it is over."""
         self._scan = printable(text)
         self._show()
 

@@ -41,7 +41,7 @@ class Viewer(Vertical, can_focus=False):
         """Whether the regions that moved the score are there, shown or hidden."""
 
     def compose(self) -> ComposeResult:
-        """The picture above the evidence."""
+        """Yield the picture above the evidence."""
         yield self.picture
         yield self._evidence
 
@@ -77,15 +77,15 @@ class Viewer(Vertical, can_focus=False):
             self.picture.heat(heat)
 
     def zoom(self, steps: int) -> None:
-        """Closer (positive) or further."""
+        """Zoom in (positive) or out."""
         self.picture.zoom(steps)
 
     def actual(self) -> None:
-        """One pixel of the picture to one of the screen."""
+        """Show one pixel of the picture as one of the screen."""
         self.picture.actual()
 
     def fit(self) -> None:
-        """All of the picture."""
+        """Show all of the picture."""
         self.picture.fit()
 
     def pan(self, dx: int, dy: int) -> None:
@@ -94,11 +94,11 @@ class Viewer(Vertical, can_focus=False):
         self.picture.pan(dx * max(1, size.width // 4), dy * max(1, size.height // 4))
 
     def toggle_evidence(self) -> None:
-        """The evidence in full height, or below the picture."""
+        """Show the evidence in full height, or below the picture."""
         self.toggle_class("evidence-in-full")
 
     def scroll_evidence(self, pages: int) -> None:
-        """Half a page down (positive) or up."""
+        """Scroll half a page down (positive) or up."""
         height = max(1, self._evidence.size.height // 2)
         self._evidence.scroll_relative(y=pages * height, animate=False)
 

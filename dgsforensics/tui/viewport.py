@@ -45,17 +45,19 @@ class Frame:
 
 
 def filling(size: tuple[int, int], room: tuple[int, int]) -> float:
-    """The scale at which a picture just fills the room in one direction."""
+    """Return the scale at which a picture just fills the room in one direction."""
     return min(room[0] / size[0], room[1] / size[1])
 
 
 def fitting(size: tuple[int, int], room: tuple[int, int]) -> float:
-    """The scale at which all of a picture is shown: `filling`, but never enlarged."""
+    """Return the scale at which all of a picture is shown: `filling`, but never enlarged."""
     return min(1.0, filling(size, room))
 
 
 def frame(view: View, size: tuple[int, int], room: tuple[int, int]) -> Frame:
-    """Where a picture of `size` pixels stands in a room; a view beyond its edges is moved back."""
+    """Return where a picture of `size` pixels stands in a room; a view beyond its edges is moved
+    back.
+    """
     scale = fitting(size, room) if view.scale is None else view.scale
     left, right, x, width = _axis(size[0], room[0], scale, view.x)
     top, bottom, y, height = _axis(size[1], room[1], scale, view.y)
@@ -106,7 +108,8 @@ def scaled(
     scale: float,
     at: tuple[float, float] | None = None,
 ) -> View:
-    """Another scale, with what is under `at` (None: in the middle of the room) kept there."""
+    """Return another scale, with what is under `at` (None: in the middle of the room) kept
+    there."""
     before = frame(view, size, room)
     left, top, right, bottom = before.box
     x, y = at or (room[0] / 2, room[1] / 2)
@@ -129,7 +132,8 @@ def panned(view: View, size: tuple[int, int], room: tuple[int, int], dx: float, 
 
 
 def _kept_in(view: View, size: tuple[int, int], room: tuple[int, int]) -> View:
-    """The same view with its middle where it can be, so that the way back is never longer."""
+    """Return the same view with its middle where it can be, so that the way back is never
+    longer."""
     middle = []
     for place, length, extent in zip((view.x, view.y), size, room, strict=True):
         half = extent / (view.scale or 1.0) / 2 / length
@@ -142,7 +146,7 @@ def _clamped(fraction: float) -> float:
 
 
 def cut(shot: DecodedPicture, shown: Frame) -> Image.Image:
-    """The visible part in display pixels; enlarged without smoothing, reduced with."""
+    """Return the visible part in display pixels; enlarged without smoothing, reduced with."""
     if shot.image is None:
         raise ValueError("there is no picture to cut from")
     level = shot.image

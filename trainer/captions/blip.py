@@ -38,7 +38,7 @@ def caption(
     batch: int = 8,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[str]:
-    """One caption a sample, in order; what the data give (`Sample.caption`) goes first.
+    """Return one caption a sample, in order; what the data give (`Sample.caption`) goes first.
 
     `model` is a name on the hub or a local folder. It is loaded only when the cache lacks captions;
     `progress` is told how many of those are done, and of how many. Raises `DgsError` when the model
@@ -70,7 +70,7 @@ def caption(
 
 
 def _read_cache(file: Path, model: str) -> dict[str, str]:
-    """Captions of one model by SHA-256. A last line that was not finished is cut off."""
+    """Return captions of one model by SHA-256. A last line that was not finished is cut off."""
     if not file.exists():
         return {}
     content = file.read_bytes()
@@ -93,7 +93,7 @@ def _read_cache(file: Path, model: str) -> dict[str, str]:
 def _written(
     samples: Sequence[Sample], model: str, device: torch.device, batch: int
 ) -> Iterator[dict[str, str]]:
-    """Captions by SHA-256, a batch at a time."""
+    """Yield captions by SHA-256, a batch at a time."""
     processor, network = _load(model, device)
 
     def prepare(sample: Sample) -> tuple[str, Tensor]:
@@ -119,7 +119,7 @@ def _written(
 
 
 def _load(model: str, device: torch.device) -> tuple[Any, Any]:
-    """Processor and network, the network in float32 and evaluation mode on the device."""
+    """Return processor and network, the network in float32 and evaluation mode on the device."""
     try:
         from transformers import BlipForConditionalGeneration, BlipProcessor
         from transformers.utils import logging

@@ -36,7 +36,7 @@ _TABLE = (
 
 
 def read(source: str, samples: Sequence[Sample]) -> list[str]:
-    """One caption a sample, in order; what the data give (`Sample.caption`) goes first.
+    """Return one caption a sample, in order; what the data give (`Sample.caption`) goes first.
 
     `source` says where the others are:
 
@@ -67,7 +67,7 @@ def read(source: str, samples: Sequence[Sample]) -> list[str]:
 
 
 def given(samples: Sequence[Sample]) -> list[str | None]:
-    """What the data themselves say of each sample; raises `UsageError` for damaged text."""
+    """Return what the data themselves say of each sample; raises `UsageError` for damaged text."""
     return [_clean(sample.caption, f"the caption of {sample.path}") for sample in samples]
 
 
@@ -84,7 +84,7 @@ def _route(source: str, samples: Sequence[Sample]) -> LookUp:
 
 
 def _clean(text: str | None, origin: str) -> str | None:
-    """On one line, or None where nothing is left to see."""
+    """Return the caption on one line, or None where nothing is left to see."""
     if text is None:
         return None
     for character in text:
@@ -107,7 +107,7 @@ def _content(file: Path) -> str:
 
 
 def _sidecar(image: Path) -> str | None:
-    """Text of the file that goes with an image, or would if the image lay there."""
+    """Return text of the file that goes with an image, or would if the image lay there."""
     for file in (image.with_name(f"{image.name}.txt"), image.with_suffix(".txt")):
         if os.path.isfile(file) and (text := _clean(_content(file), str(file))):
             return text
@@ -115,7 +115,7 @@ def _sidecar(image: Path) -> str | None:
 
 
 def _mirrored(folder: Path, samples: Sequence[Sample]) -> LookUp:
-    """Sidecars below `folder`, which may mirror any folder that holds all the images."""
+    """Return sidecars below `folder`, which may mirror any folder that holds all the images."""
     top = common_folder(samples)
 
     def look_up(base: Path, sample: Sample) -> str | None:
@@ -128,7 +128,8 @@ def _mirrored(folder: Path, samples: Sequence[Sample]) -> LookUp:
 
 
 def _from_table(file: Path, samples: Sequence[Sample]) -> LookUp:
-    """Captions by path, by name alone where table and samples leave no doubt which is meant."""
+    """Return captions by path, by name alone where table and samples leave no doubt which is
+    meant."""
     rows = {".json": _json_rows, ".jsonl": _jsonl_rows, ".csv": _csv_rows}.get(file.suffix.lower())
     if rows is None or not file.is_file():
         raise UsageError(

@@ -21,7 +21,7 @@ _SAYS_NOTHING = {"image", "images", "img", "imgs", "picture", "pictures", "data"
 
 
 def from_folders(samples: Sequence[Sample]) -> dict[Path, str]:
-    """Captions by path: `cat/0_real/x.jpg` is "a photo of a cat".
+    """Return captions by path: `cat/0_real/x.jpg` is "a photo of a cat".
 
     The innermost folder counts, below the one that holds all images, whose name is more than a
     label, a split or a catalogue number, and is not that of a generator or source. Where folders of
@@ -68,17 +68,17 @@ def from_folders(samples: Sequence[Sample]) -> dict[Path, str]:
 
 
 def common_folder(samples: Sequence[Sample]) -> Path:
-    """The innermost folder that holds all the images, at any depth."""
+    """Return the innermost folder that holds all the images, at any depth."""
     return Path(os.path.commonpath([absolute(sample.path).parent for sample in samples]))
 
 
 def absolute(path: Path) -> Path:
-    """From the root, without `..`; links are not followed."""
+    """Return the path from the root, without `..`; links are not followed."""
     return Path(os.path.abspath(path))
 
 
 def _names(sample: Sample, top: Path) -> list[str]:
-    """What folders say of an image, cleaned, from the innermost one to below `top`."""
+    """Return what folders say of an image, cleaned, from the innermost one to below `top`."""
     folders = absolute(sample.path).relative_to(top).parts[:-1]
     names = []
     for at, folder in reversed(list(enumerate(folders))):
@@ -93,8 +93,9 @@ def _names(sample: Sample, top: Path) -> list[str]:
 
 
 def _words(name: str) -> str:
-    """`n02_golden-retriever` as `golden retriever`: lower case, without digits, punctuation, label
-    words, and single letters that stood with digits."""
+    """Return `n02_golden-retriever` as `golden retriever`: lower case, without digits, punctuation,
+    label words, and single letters that stood with digits.
+    """
     name = unicodedata.normalize("NFC", name).lower()
     # Bytes that are not UTF-8 (Cs) stay, to be found by `_clean`.
     kinds = ((c, unicodedata.category(c)) for c in name)
@@ -108,6 +109,6 @@ def _words(name: str) -> str:
 
 
 def _alike(name: str, origin: str) -> bool:
-    """Whether one of two names holds the other as whole words, however they are spaced."""
+    """Return whether one of two names holds the other as whole words, however they are spaced."""
     a, b = f" {name} ", f" {origin} "
     return bool(origin) and (a in b or b in a or name.replace(" ", "") == origin.replace(" ", ""))
