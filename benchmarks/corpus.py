@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from dgsforensics.datasets.labelled import as_sample, read
-from dgsforensics.detector.backbone import load_backbone, locate_weights, sha256_of
+from dgsforensics.detector.backbone import load_backbone, locate_weights
 from dgsforensics.detector.config import BackboneConfig, DetectorConfig, HeadConfig, InputConfig
+from dgsforensics.detector.folders import sha256_of
 from dgsforensics.detector.model import DetectorModel
 from dgsforensics.evaluation.metrics import Metrics, evaluate
 from dgsforensics.records import Label

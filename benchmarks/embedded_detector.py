@@ -21,11 +21,11 @@ import numpy as np
 from corpus import BACKBONE, HEAD, INPUT, L2, PER_SOURCE, Corpus, arguments, logits, read_out
 
 from dgsforensics import Detector
-from dgsforensics.detector import calibration, card, checkpoint
-from dgsforensics.detector.backbone import sha256_of
+from dgsforensics.detector import calibration, card, checkpoint, folders
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.detector.config import DetectorConfig
+from dgsforensics.detector.folders import sha256_of
 from dgsforensics.trainer.teacher import fit_head
 
 
@@ -40,19 +40,19 @@ def main() -> None:
     )
     head = fit_head(*corpus.material([degraded], corpus.training), L2)
     made = Checkpoint(
-        DetectorConfig(checkpoint.DEFAULT, BACKBONE, INPUT, HEAD),
+        DetectorConfig(folders.DEFAULT, BACKBONE, INPUT, HEAD),
         _calibrate(corpus, logits(head, as_is), logits(head, degraded)),
         {"head.weight": head[0], "head.bias": head[1]},
         _facts(corpus, options),
     )
-    unmeasured = options.cache / f"{checkpoint.DEFAULT}.safetensors"
+    unmeasured = options.cache / f"{folders.DEFAULT}.safetensors"
     checkpoint.write(made, unmeasured)
     results = [
         *model_card.left_out(corpus, degraded, {"standard": standard, "degraded": degraded}),
         *model_card.evaluated(unmeasured, options),
         model_card.not_photographs(Detector.load(unmeasured, "cpu")),
     ]
-    target = options.out / f"{checkpoint.DEFAULT}.safetensors"
+    target = options.out / f"{folders.DEFAULT}.safetensors"
     checkpoint.write(dataclasses.replace(made, card=made.card | {"results": results}), target)
     target.with_suffix(".md").write_text(card.render(checkpoint.read(target)), encoding="utf-8")
     print(f"written: {target} and its card", file=sys.stderr)

@@ -18,7 +18,7 @@ import tomli_w
 from corpus import HEAD, INPUT, Corpus, arguments
 
 from dgsforensics.datasets.labelled import Sample
-from dgsforensics.detector.checkpoint import DEFAULT
+from dgsforensics.detector.folders import DEFAULT
 from dgsforensics.trainer import splits
 
 METHODS = ("probe", "lora", "dgs")

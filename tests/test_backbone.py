@@ -7,14 +7,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import tiny_clip
-from dgsforensics.detector.backbone import (
-    build_tower,
-    load_backbone,
-    locate_weights,
-    read_tensors,
-    sha256_of,
-)
+from dgsforensics.detector.backbone import build_tower, load_backbone, locate_weights, read_tensors
 from dgsforensics.detector.config import BackboneConfig
+from dgsforensics.detector.folders import sha256_of
 from dgsforensics.errors import CheckpointError, ConfigError
 
 TINY = BackboneConfig(tiny_clip.NAME, "file")

@@ -13,11 +13,11 @@ import pytest
 from conftest import encode, photo
 from dgsforensics import cli
 from dgsforensics.calibrate import run
-from dgsforensics.detector import calibration, checkpoint
-from dgsforensics.detector.backbone import file_name, sha256_of
+from dgsforensics.detector import calibration, checkpoint, folders
 from dgsforensics.detector.binomial import interval
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.detector import Detector
+from dgsforensics.detector.folders import file_name, sha256_of
 from dgsforensics.pictures import near_duplicates
 from dgsforensics.scan import output
 
@@ -84,7 +84,7 @@ def never(monkeypatch):
 
 
 def mine(name: str) -> Path:
-    return checkpoint.user_folder() / f"{name}.safetensors"
+    return folders.user_folder() / f"{name}.safetensors"
 
 
 def scores(detector: Detector, folder: Path) -> list[float]:
@@ -291,7 +291,7 @@ def test_a_rate_beyond_the_files_is_refused_before_the_model_runs(dgsf, holiday,
     assert (code, out) == (2, "")
     assert "0.01 cannot be promised with 40" in err
     assert "takes 99" in err and "0.0244" in err
-    assert everything(checkpoint.user_folder()) == {}
+    assert everything(folders.user_folder()) == {}
 
 
 def test_a_rate_beyond_what_counts_is_refused_after_it(dgsf, holiday):
@@ -299,7 +299,7 @@ def test_a_rate_beyond_what_counts_is_refused_after_it(dgsf, holiday):
         shutil.copy(holiday / f"{i:02}.png", holiday / f"copy-{i}.png")
     code, _, err = dgsf("calibrate", holiday, "--fpr", "0.02")
     assert code == 2 and "0.02 cannot be promised with 40 images" in err
-    assert everything(checkpoint.user_folder()) == {}
+    assert everything(folders.user_folder()) == {}
     assert dgsf("calibrate", holiday, "--fpr", "0.0244")[0] == 0
 
 
@@ -335,7 +335,7 @@ def test_too_few_are_refused(dgsf, pair, which):
     code, out, err = dgsf("calibrate", *pair)
     assert (code, out) == (2, "")
     assert f"19 {which} are too few: 49 files, of them 0 without a score, 30 copies" in err
-    assert everything(checkpoint.user_folder()) == {}
+    assert everything(folders.user_folder()) == {}
 
 
 def test_an_empty_folder_is_too_few(dgsf, tmp_path):
@@ -364,11 +364,11 @@ def test_unreadable_files_are_counted_and_named(dgsf, holiday, gallery):
 
 def test_a_second_run_scores_nothing_and_says_the_same(dgsf, holiday, pair, never):
     first = dgsf("calibrate", holiday, "--json")[1]
-    written = everything(checkpoint.user_folder())
+    written = everything(folders.user_folder())
     never()
     code, second, _ = dgsf("calibrate", holiday, "--json", "--force")
     assert (code, second) == (0, first)
-    assert everything(checkpoint.user_folder()) == written
+    assert everything(folders.user_folder()) == written
     with pytest.raises(AssertionError, match="the model ran"):
         dgsf("calibrate", pair[0])
 
@@ -387,7 +387,7 @@ def test_an_interrupted_run_goes_on(dgsf, holiday, monkeypatch):
     code, out, err = dgsf("calibrate", holiday)
     assert (code, out) == (130, "")
     assert "scores so far are kept in" in err
-    assert everything(checkpoint.user_folder()) == {}
+    assert everything(folders.user_folder()) == {}
 
     def count(self, pixels, batch=None):
         scored.extend(pixels)
@@ -413,11 +413,11 @@ def test_cases_under_review_stay_as_they_are(dgsf, holiday):
 
 def test_nothing_is_overwritten_unless_said(dgsf, holiday, never):
     assert dgsf("calibrate", holiday)[0] == 0
-    written = everything(checkpoint.user_folder())
+    written = everything(folders.user_folder())
     never()
     code, _, err = dgsf("calibrate", holiday)
     assert code == 2 and "tiny-holiday.safetensors exists" in err and "--force" in err
-    assert everything(checkpoint.user_folder()) == written
+    assert everything(folders.user_folder()) == written
     mine("tiny-holiday").unlink()
     assert dgsf("calibrate", holiday)[0] == 2  # the card is still there
     assert dgsf("calibrate", holiday, "--force")[0] == 0
@@ -431,7 +431,7 @@ def test_a_detector_can_be_calibrated_in_place(dgsf, holiday, tiny_detector):
     assert made.card["calibrated"]["sha256"] == before
     assert made.config.name == "tiny" and len(made.calibration.real) == 40
     assert tiny_detector.with_suffix(".md").exists()
-    assert everything(checkpoint.user_folder()) == {}
+    assert everything(folders.user_folder()) == {}
 
 
 @pytest.mark.parametrize(
@@ -504,7 +504,7 @@ def test_a_backbone_beside_the_original_goes_along(
     name = file_name(sha256_of(tiny_backbone))
     shutil.copy(tiny_backbone, tiny_detector.parent / name)
     assert dgsf("calibrate", holiday)[0] == 0
-    assert sorted(everything(checkpoint.user_folder())) == [
+    assert sorted(everything(folders.user_folder())) == [
         name,
         "tiny-holiday.md",
         "tiny-holiday.safetensors",

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import tiny_clip
-from dgsforensics.detector import checkpoint
-from dgsforensics.detector.backbone import file_name, sha256_of
+from dgsforensics.detector import checkpoint, folders
 from dgsforensics.detector.config import DetectorConfig, HeadConfig, InputConfig, LoraConfig
+from dgsforensics.detector.folders import file_name, sha256_of
 from dgsforensics.errors import CheckpointError, ConfigError
 
 
@@ -146,22 +146,22 @@ def test_a_file_in_the_current_folder_does_not_pass_for_the_default(
     tiny_detector, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    tiny_detector.rename(tmp_path / checkpoint.DEFAULT)
-    assert checkpoint.resolve(None).parent != tmp_path
-    assert checkpoint.resolve(checkpoint.DEFAULT).is_absolute()
+    tiny_detector.rename(tmp_path / folders.DEFAULT)
+    assert folders.resolve(None).parent != tmp_path
+    assert folders.resolve(folders.DEFAULT).is_absolute()
 
 
 def test_names_resolve_to_bundled_then_user_detectors(tiny_detector):
-    folder = checkpoint.user_folder()
+    folder = folders.user_folder()
     folder.mkdir(parents=True)
     mine = folder / "mine.safetensors"
     mine.write_bytes(tiny_detector.read_bytes())
-    assert checkpoint.resolve("mine") == mine
-    assert checkpoint.resolve(tiny_detector) == tiny_detector
-    assert checkpoint.resolve(None).name == f"{checkpoint.DEFAULT}.safetensors"
-    assert "clip-vit-b-16-image-int8" not in checkpoint.available()
+    assert folders.resolve("mine") == mine
+    assert folders.resolve(tiny_detector) == tiny_detector
+    assert folders.resolve(None).name == f"{folders.DEFAULT}.safetensors"
+    assert "clip-vit-b-16-image-int8" not in folders.available()
     with pytest.raises(CheckpointError, match="no detector 'nosuch'") as caught:
-        checkpoint.resolve("nosuch")
+        folders.resolve("nosuch")
     assert "mine" in str(caught.value.hint)
 
 
@@ -171,21 +171,21 @@ def test_a_backbone_that_is_nowhere_is_asked_for(tiny_detector, tmp_path):
     assert name == f"backbone-{loaded.config.backbone.sha256[:12]}.safetensors"
     with pytest.raises(CheckpointError, match="from a file") as caught:
         checkpoint.build_model(loaded)
-    for expected in (name, str(tmp_path), str(checkpoint.user_folder()), "--backbone-weights"):
+    for expected in (name, str(tmp_path), str(folders.user_folder()), "--backbone-weights"):
         assert expected in caught.value.hint
 
 
 @pytest.mark.parametrize("where", ["beside", "user"])
 def test_a_backbone_by_its_own_name_is_used(tiny_detector, tiny_backbone, tmp_path, where):
     loaded = checkpoint.read(tiny_detector)
-    folder = tmp_path if where == "beside" else checkpoint.user_folder()
+    folder = tmp_path if where == "beside" else folders.user_folder()
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / file_name(loaded.config.backbone.sha256)
     shutil.copy(tiny_backbone, file)
     assert checkpoint.locate_backbone(loaded) == file
     model = checkpoint.build_model(loaded)
     assert torch.equal(model.tower.proj, load_file(tiny_backbone)["proj"])
-    assert file.stem not in checkpoint.available()
+    assert file.stem not in folders.available()
     file.write_bytes(file.read_bytes()[:-4] + b"oops")
     with pytest.raises(CheckpointError, match="not the backbone this detector was made with"):
         checkpoint.build_model(loaded)

@@ -14,8 +14,9 @@ from PIL import Image
 
 from conftest import photo
 from dgsforensics import Detector
-from dgsforensics.detector import checkpoint
-from dgsforensics.detector.backbone import load_backbone, locate_weights, sha256_of
+from dgsforensics.detector import folders
+from dgsforensics.detector.backbone import load_backbone, locate_weights
+from dgsforensics.detector.folders import sha256_of
 from dgsforensics.records import Prediction
 from rendered import gallery
 
@@ -46,7 +47,7 @@ def test_the_file_names_its_backbone_and_carries_its_card(detector):
     loaded = detector.checkpoint
     assert loaded.config.backbone.sha256 == sha256_of(locate_weights(loaded.config.backbone))
     assert loaded.card["limits"]
-    card = checkpoint.resolve(None).with_suffix(".md").read_text()
+    card = folders.resolve(None).with_suffix(".md").read_text()
     assert loaded.config.name in card
 
 

@@ -18,10 +18,10 @@ import tiny_clip
 import tiny_reference
 from conftest import photo
 from dgsforensics import cli
-from dgsforensics.detector import catalogue, checkpoint
-from dgsforensics.detector.backbone import file_name, sha256_of, weights_folder
+from dgsforensics.detector import catalogue, checkpoint, folders
 from dgsforensics.detector.config import LoraConfig
 from dgsforensics.detector.detector import input_pixels
+from dgsforensics.detector.folders import file_name, sha256_of, weights_folder
 from dgsforensics.errors import CheckpointError
 from dgsforensics.pictures.decoder import from_pil
 
@@ -47,7 +47,7 @@ def dgsf(monkeypatch, capfd):
 @pytest.fixture
 def mine(tiny_backbone, tmp_path):
     """A detector with adapters, its tower beside it, in the user's folder as `tiny`."""
-    folder = checkpoint.user_folder()
+    folder = folders.user_folder()
     folder.mkdir(parents=True)
     config = tiny_clip.config(lora=LoraConfig(rank=2, alpha=4))
     file = tiny_clip.write_detector(folder, tiny_backbone, config)
@@ -289,7 +289,7 @@ def test_an_imported_detector_scans_and_gives_the_logit_of_the_formula(dgsf, las
         "models", "import", last, "--name", "dgs-l14", "--backbone", tiny_reference.NAME
     )
     assert code == 0, err
-    folder = checkpoint.user_folder()
+    folder = folders.user_folder()
     detector, card, weights = map(Path, out.splitlines())
     assert {detector, card, weights} == set(folder.iterdir())
     assert (detector.name, card.name) == ("dgs-l14.safetensors", "dgs-l14.md")
@@ -321,7 +321,7 @@ def test_import_into_a_folder_of_choice(dgsf, last, tmp_path):
     assert code == 0, err
     assert f"--model {folder / 'last.safetensors'}" in re.sub(r"\s+", " ", err)
     assert dgsf("models", "verify", folder / "last.safetensors")[0] == 0
-    assert not checkpoint.user_folder().exists()
+    assert not folders.user_folder().exists()
     moved = tmp_path / "moved"
     folder.rename(moved)
     assert dgsf("models", "verify", moved / "last.safetensors")[0] == 0
@@ -398,7 +398,7 @@ def test_import_of_what_is_no_checkpoint(dgsf, tmp_path):
         code, out, err = dgsf("models", "import", tmp_path / "x.pth")
         assert (code, out) == (2, "") and "x.pth" in err
     assert dgsf("models", "import", tmp_path / "gone.pth")[0] == 2
-    assert not checkpoint.user_folder().exists()
+    assert not folders.user_folder().exists()
 
 
 @pytest.mark.parametrize(
@@ -413,7 +413,7 @@ def test_names_that_are_refused(dgsf, last, name):
     code, out, err = dgsf("models", "import", last, *arguments)
     assert (code, out) == (2, "")
     assert "cannot be the name" in err or "comes with the package" in err
-    assert not checkpoint.user_folder().exists()
+    assert not folders.user_folder().exists()
 
 
 def test_names_that_are_taken_as_they_are():
@@ -468,7 +468,7 @@ def test_an_export_of_the_bundled_detector_is_its_tower_in_float32(dgsf, tmp_pat
     assert dgsf("models", "export", "dgs-b16", "--out", out)[0] == 0
     tensors = load_file(out)
     assert len(tensors) == 152 + 2
-    assert torch.equal(tensors["head.weight"], load_file(checkpoint.resolve(None))["head.weight"])
+    assert torch.equal(tensors["head.weight"], load_file(folders.resolve(None))["head.weight"])
     assert [p.name for p in tmp_path.iterdir()] == [out.name]
     other = tmp_path / "other"
     other.touch()

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 import tiny_clip
-from dgsforensics.detector import backbone, checkpoint, text_tower
-from dgsforensics.detector.backbone import file_name, load_backbone, sha256_of
+from dgsforensics.detector import backbone, checkpoint, folders, text_tower
+from dgsforensics.detector.backbone import load_backbone
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.detector.config import HeadConfig, InputConfig, LoraConfig
+from dgsforensics.detector.folders import file_name, sha256_of
 from dgsforensics.detector.model import DetectorModel
 from dgsforensics.errors import CheckpointError, ConfigError, DgsError
 from dgsforensics.trainer import plan
@@ -79,7 +80,7 @@ def test_without_a_backbone_it_is_the_bundled_one() -> None:
     made = make(None, base="none")
     assert made.student.backbone.weights == "bundled"
     assert made.student.backbone.sha256 == sha256_of(made.backbone_file)
-    assert made.backbone_file.parent == checkpoint.weights_folder()
+    assert made.backbone_file.parent == folders.weights_folder()
 
 
 def test_a_probe_has_no_adapters(tiny_backbone) -> None:
@@ -131,7 +132,7 @@ def test_a_base_with_adapters_is_gone_on_from(adapted, tiny_backbone) -> None:
 
 def test_the_default_is_the_bundled_detector() -> None:
     made = make(None)
-    assert made.base.config.name == checkpoint.DEFAULT
+    assert made.base.config.name == folders.DEFAULT
     assert made.student.backbone == made.base.config.backbone
     assert made.student.input == made.base.config.input
     assert made.student.lora.blocks == tuple(range(made.base.config.head.blocks[-1] + 1))

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from dgsforensics.detector import checkpoint
-from dgsforensics.detector.backbone import build_clip, build_tower, load_backbone, sha256_of
+from dgsforensics.detector.backbone import build_clip, build_tower, load_backbone
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.detector.config import (
@@ -20,6 +20,7 @@ from dgsforensics.detector.config import (
     InputConfig,
     LoraConfig,
 )
+from dgsforensics.detector.folders import sha256_of
 from dgsforensics.detector.model import DetectorModel
 
 NAME = "dgsf-tiny-test"

@@ -15,8 +15,8 @@ from typing import Any, Literal, Self
 
 import tomli_w
 
-from dgsforensics.detector.checkpoint import DEFAULT
 from dgsforensics.detector.config import HeadConfig, InputConfig, LoraConfig, build
+from dgsforensics.detector.folders import DEFAULT
 from dgsforensics.errors import ConfigError
 
 from .augment import Augmentation

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dgsforensics.detector import checkpoint
-from dgsforensics.detector.backbone import build_tower, locate_weights, sha256_of
+from dgsforensics.detector import checkpoint, folders
+from dgsforensics.detector.backbone import build_tower, locate_weights
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.detector.config import (
     BackboneConfig,
@@ -17,6 +17,7 @@ from dgsforensics.detector.config import (
     InputConfig,
     LoraConfig,
 )
+from dgsforensics.detector.folders import sha256_of
 from dgsforensics.detector.model import DetectorModel
 from dgsforensics.detector.text_tower import refuse_without_text
 from dgsforensics.errors import CheckpointError, ConfigError
@@ -60,7 +61,7 @@ def make(config: TrainConfig, name: str, backbone_weights: Path | None) -> Train
 
     Raises `ConfigError` and `CheckpointError`. Of weights no more is read than their digest.
     """
-    base = None if config.from_scratch else checkpoint.read(checkpoint.resolve(config.base))
+    base = None if config.from_scratch else checkpoint.read(folders.resolve(config.base))
     if base is None:
         known = DetectorConfig(
             name,

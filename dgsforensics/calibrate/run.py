@@ -20,9 +20,9 @@ from dgsforensics import atomic
 from dgsforensics.calibrate import photographs
 from dgsforensics.calibrate.photographs import FolderCount, Rate
 from dgsforensics.case import contents, location, store
-from dgsforensics.detector import catalogue, checkpoint
-from dgsforensics.detector.backbone import file_name, sha256_of
+from dgsforensics.detector import catalogue, checkpoint, folders
 from dgsforensics.detector.checkpoint import Checkpoint
+from dgsforensics.detector.folders import file_name, sha256_of
 from dgsforensics.errors import UsageError
 from dgsforensics.interrupts import remembered_interrupt
 from dgsforensics.records import Failure, Prediction, UnreadFile
@@ -84,7 +84,7 @@ def run(request: CalibrationRequest, tell: Tell) -> CalibrationResult:
     before anything is scored where that can be known then; on an interruption all scores are kept.
     """
     _refuse_odd_folders(request)
-    base_path = checkpoint.resolve(request.model)
+    base_path = folders.resolve(request.model)
     base = checkpoint.read(base_path)
     path = _target(request, base)
     job = prepare(
@@ -153,8 +153,8 @@ def write(outcome: CalibrationResult, card: str, *, force: bool) -> str:
 
 
 def _bring(backbone: Path, folder: Path) -> None:
-    folders = (folder, checkpoint.user_folder())
-    if not backbone.is_file() or any((near / backbone.name).is_file() for near in folders):
+    near = (folder, folders.user_folder())
+    if not backbone.is_file() or any((place / backbone.name).is_file() for place in near):
         return
     with atomic.replacing(folder / backbone.name) as part:
         shutil.copyfile(backbone, part)
@@ -187,7 +187,7 @@ def _target(request: CalibrationRequest, base: Checkpoint) -> Path:
         slug = re.sub(r"[^A-Za-z0-9._-]+", "-", _name(request.reals)).strip("-.")
         name = f"{_original(base)[0]}-{slug or 'photographs'}"[:100]
         name = name if request.name is None else request.name
-        folder = checkpoint.user_folder()
+        folder = folders.user_folder()
     catalogue.check_name(name)
     path = folder / (name + SUFFIX)
     catalogue.refuse_existing(_files(path), force=request.force)

@@ -62,10 +62,10 @@ def list_models(
 def info(model: Model, as_json: AsJson = False, debug: Debug = False) -> None:
     """Show the model card: data, thresholds, figures, limits."""
     _start(debug)
-    from dgsforensics.detector import card, checkpoint
+    from dgsforensics.detector import card, checkpoint, folders
     from dgsforensics.tables import to_json
 
-    path = checkpoint.resolve(model)
+    path = folders.resolve(model)
     loaded = checkpoint.read(path)
     if not as_json:
         output.show(*card.render(loaded).splitlines())
@@ -101,10 +101,10 @@ def verify(
     _start(debug)
     if sha256 is not None and (len(models or []) != 1 or not _is_digest(sha256)):
         raise UsageError("--sha256 takes the 64 hexadecimal digits of one detector, named here")
-    from dgsforensics.detector import catalogue, checkpoint
+    from dgsforensics.detector import catalogue, folders
 
     if models:
-        files = [(name, checkpoint.resolve(name)) for name in models]
+        files = [(name, folders.resolve(name)) for name in models]
     else:
         files = [(entry.name, entry.path) for entry in catalogue.entries()]
     sound = True
@@ -147,11 +147,11 @@ def import_model(
     """
     _start(debug)
     from dgsforensics import console
-    from dgsforensics.detector import card, catalogue, checkpoint, import_dgsnet
+    from dgsforensics.detector import card, catalogue, folders, import_dgsnet
     from dgsforensics.wording import printable
 
     name = file.stem if name is None else name
-    folder = checkpoint.user_folder() if out is None else out
+    folder = folders.user_folder() if out is None else out
     catalogue.check_name(name)
     catalogue.refuse_existing(catalogue.targets(name, folder), force=force)
     made, tower = import_dgsnet.read(file, name, backbone or import_dgsnet.BACKBONE)
@@ -178,9 +178,9 @@ def export(
     _start(debug)
     if out.suffix != ".safetensors":
         raise UsageError(f"--out: {out.name} does not end in .safetensors")
-    from dgsforensics.detector import catalogue, checkpoint
+    from dgsforensics.detector import catalogue, checkpoint, folders
 
-    loaded = checkpoint.read(checkpoint.resolve(model))
+    loaded = checkpoint.read(folders.resolve(model))
     catalogue.export(loaded, out, backbone_weights=backbone_weights, force=force)
     output.show(str(out))
 

@@ -182,7 +182,7 @@ def train(
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
     from dgsforensics import console
     from dgsforensics.case import location
-    from dgsforensics.detector import checkpoint
+    from dgsforensics.detector import folders
     from dgsforensics.wording import printable
 
     try:
@@ -207,7 +207,7 @@ def train(
     request = run.TrainRequest(
         data=data,
         case=from_case and location.find(from_case),
-        out=out or checkpoint.user_folder() / f"{name}.safetensors",
+        out=out or folders.user_folder() / f"{name}.safetensors",
         config=options.TrainConfig.from_dict(merged),
         backbone_weights=backbone_weights,
         cache=cache,

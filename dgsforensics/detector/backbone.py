@@ -4,11 +4,8 @@ The tower is built without storage and takes its tensors from the file, with str
 many or too few is an error, never a random layer. The text tower is never kept.
 """
 
-import hashlib
 import logging
-import os
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +17,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dgsforensics.detector.config import BackboneConfig
+from dgsforensics.detector.folders import BUNDLED, file_name, sha256_of, weights_folder
 from dgsforensics.errors import CheckpointError, ConfigError
 
 logger = logging.getLogger(__name__)
-
-BUNDLED = {"ViT-B-16-quickgelu": "clip-vit-b-16-image-int8.safetensors"}
-"""Backbones that come with the package, by open_clip name."""
-
-
-def weights_folder() -> Path:
-    """Return where the bundled weights lie."""
-    return Path(str(files("dgsforensics.weights")))
 
 
 def load_backbone(config: BackboneConfig, file: Path | None = None) -> VisionTransformer:
@@ -96,11 +86,6 @@ def _model_config(name: str) -> dict[str, Any]:
         )
     found: dict[str, Any] = open_clip.get_model_config(name)
     return found
-
-
-def file_name(sha256: str) -> str:
-    """Return what a weights file that belongs to a detector is called, by its digest."""
-    return f"backbone-{sha256[:12]}.safetensors"
 
 
 def locate_weights(config: BackboneConfig, folders: Sequence[Path] = ()) -> Path:
@@ -197,15 +182,6 @@ def dequantise(stored: dict[str, Tensor]) -> dict[str, Tensor]:
             value = value.float() * (scale if name == "proj" else scale[:, None])
         tensors[name] = value
     return tensors
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hexadecimal digest of a file; raises `CheckpointError` when it cannot be read."""
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise CheckpointError(f"cannot read {os.fspath(path)}: {error.strerror}") from error
 
 
 def _not_about_missing_weights(record: logging.LogRecord) -> bool:

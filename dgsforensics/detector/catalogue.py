@@ -16,8 +16,14 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from dgsforensics.detector import checkpoint
-from dgsforensics.detector.backbone import file_name, sha256_of, weights_folder
-from dgsforensics.detector.checkpoint import Checkpoint, is_backbone, user_folder
+from dgsforensics.detector.checkpoint import Checkpoint
+from dgsforensics.detector.folders import (
+    file_name,
+    is_backbone,
+    sha256_of,
+    user_folder,
+    weights_folder,
+)
 from dgsforensics.errors import CheckpointError, DgsError, UsageError
 
 SUMS = "SHA256SUMS"

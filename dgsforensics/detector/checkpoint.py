@@ -5,38 +5,26 @@ detector file stands for every number that goes into a score.
 """
 
 import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from dgsforensics import atomic
-from dgsforensics.detector.backbone import (
-    BUNDLED,
-    load_backbone,
-    locate_weights,
-    sha256_of,
-    weights_folder,
-)
+from dgsforensics.detector import header
+from dgsforensics.detector.backbone import load_backbone, locate_weights
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.config import DetectorConfig
+from dgsforensics.detector.folders import user_folder
+from dgsforensics.detector.header import FORMAT, METADATA_KEY
 from dgsforensics.detector.lora import lora_state
 from dgsforensics.detector.model import DetectorModel
-from dgsforensics.errors import CheckpointError, ConfigError
+from dgsforensics.errors import CheckpointError
 
-FORMAT = 1
-"""Version of the layout of metadata and tensors."""
-DEFAULT = "dgs-b16"
-"""The detector used when none is named."""
-_KEY = "dgsforensics"
-_BACKBONE_FILE = re.compile(r"backbone-[0-9a-f]{12}\.safetensors")
-"""As `backbone.file_name` makes them."""
 _HEAD_KEYS = ("head.weight", "head.bias")
 
 
@@ -65,7 +53,7 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
         "card": checkpoint.card,
     }
     tensors = {k: v.detach().float().cpu().contiguous() for k, v in checkpoint.tensors.items()}
-    save(tensors, path, {_KEY: json.dumps(meta)})
+    save(tensors, path, {METADATA_KEY: json.dumps(meta)})
 
 
 def save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
@@ -79,45 +67,20 @@ def save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None
 
 def read(path: Path) -> Checkpoint:
     """Read a detector file; raises `CheckpointError` when it is missing, foreign or damaged."""
-    digest = sha256_of(path)
+    found = header.read(path)
     try:
         with safe_open(path, framework="pt") as stored:
-            text = (stored.metadata() or {}).get(_KEY)
             tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path.name} is damaged or not a safetensors file ({error})",
-            "a detector file is written by dgsforensics; other formats have to be converted",
-        ) from error
-    if text is None:
-        raise CheckpointError(
-            f"{path.name} is a safetensors file, but not a detector of dgsforensics"
-        )
-    try:
-        meta = json.loads(text)
-        version, config, calibration = meta["format"], meta["config"], meta["calibration"]
-        card = dict(meta.get("card", {}))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{path.name}: damaged metadata ({error!r})") from error
-    if version != FORMAT:
-        raise CheckpointError(
-            f"{path.name} has layout {version}, this version reads {FORMAT}",
-            "update dgsforensics" if isinstance(version, int) and version > FORMAT else None,
-        )
-    try:
-        detector = DetectorConfig.from_dict(config)
-        if detector.backbone.sha256 is None:  # the digest of this file has to stand for all weights
-            raise CheckpointError(f"{path.name} does not say which backbone weights it needs")
-        return Checkpoint(
-            detector,
-            Calibration.from_dict(calibration),
-            tensors,
-            card,
-            digest,
-            path.parent,
-        )
-    except ConfigError as error:
-        raise CheckpointError(f"{path.name}: {error.message}", error.hint) from error
+        raise CheckpointError(f"{path.name} is damaged ({error})") from error
+    return Checkpoint(
+        found.config,
+        found.calibration,
+        tensors,
+        found.card,
+        found.sha256,
+        path.parent,
+    )
 
 
 def locate_backbone(checkpoint: Checkpoint) -> Path:
@@ -153,37 +116,3 @@ def trained_state(model: DetectorModel) -> dict[str, Tensor]:
     adapters = {f"tower.{name}": value for name, value in lora_state(model.tower).items()}
     head = {name: value for name, value in model.state_dict().items() if name in _HEAD_KEYS}
     return head | adapters
-
-
-def user_folder() -> Path:
-    """Return where a person's own detectors are looked up by name."""
-    return platformdirs.user_data_path("dgsforensics") / "models"
-
-
-def available() -> dict[str, Path]:
-    """Return detectors by name: the bundled ones, then those in the user's folder."""
-    found: dict[str, Path] = {}
-    for folder in (weights_folder(), user_folder()):
-        for path in sorted(folder.glob("*.safetensors")):
-            if not is_backbone(path):
-                found.setdefault(path.stem, path)
-    return found
-
-
-def is_backbone(path: Path) -> bool:
-    """Return whether a file among detectors is a backbone, by its name."""
-    return path.name in BUNDLED.values() or _BACKBONE_FILE.fullmatch(path.name) is not None
-
-
-def resolve(name_or_path: str | Path | None) -> Path:
-    """Return the detector file meant by a name, a path, or None for the default."""
-    known = available()
-    name = DEFAULT if name_or_path is None else str(name_or_path)
-    if name in known:  # before paths: a file in the current folder must not pass for the default
-        return known[name]
-    if name_or_path is not None and Path(name_or_path).is_file():
-        return Path(name_or_path)
-    raise CheckpointError(
-        f"no detector {name!r}",
-        f"known by name: {', '.join(known) or 'none'}; or give the path of a .safetensors file",
-    )

@@ -19,7 +19,7 @@ import PIL.Image
 import torch
 from numpy.typing import NDArray
 
-from dgsforensics.detector import checkpoint
+from dgsforensics.detector import checkpoint, folders
 from dgsforensics.detector.calibration import Calibration, Thresholds
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.detector.config import DetectorConfig, InputConfig
@@ -86,7 +86,7 @@ class Detector:
         that the detector names. Raises `CheckpointError` and `DeviceError`.
         """
         chosen = pick_device(device)
-        source = checkpoint.read(checkpoint.resolve(name_or_path))
+        source = checkpoint.read(folders.resolve(name_or_path))
         return cls(source, checkpoint.build_model(source, backbone_weights), chosen)
 
     @property

@@ -16,10 +16,11 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from dgsforensics.detector.backbone import build_clip, read_tensors, sha256_of
+from dgsforensics.detector.backbone import build_clip, read_tensors
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.detector.config import BackboneConfig, DetectorConfig, LoraConfig
+from dgsforensics.detector.folders import sha256_of
 from dgsforensics.detector.lora import PROJECTIONS
 from dgsforensics.errors import CheckpointError
 

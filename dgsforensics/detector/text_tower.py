@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from dgsforensics.detector.backbone import build_clip, locate_weights, read_tensors, sha256_of
+from dgsforensics.detector.backbone import build_clip, locate_weights, read_tensors
 from dgsforensics.detector.config import BackboneConfig
+from dgsforensics.detector.folders import sha256_of
 from dgsforensics.errors import CheckpointError, ConfigError
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import PIL.Image
 
 from dgsforensics.datasets import labelled
 from dgsforensics.datasets.labelled import ListedImage
-from dgsforensics.detector import checkpoint
+from dgsforensics.detector import checkpoint, folders
 from dgsforensics.detector.calibration import Thresholds
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.detector.detector import Detector
@@ -80,7 +80,7 @@ def run(request: EvaluationRequest, tell: Tell) -> Evaluation:
     for failure in outside:
         files.refuse(failure.path, failure.reason)
     # All detectors are read and checked before anything is scored.
-    sources = [checkpoint.read(checkpoint.resolve(model)) for model in request.models]
+    sources = [checkpoint.read(folders.resolve(model)) for model in request.models]
     contenders = _contenders(sources, request.rates)
     # `images` has limits of its own; Pillow's would call a large TIFF or WebP damaged.
     PIL.Image.MAX_IMAGE_PIXELS = None
