@@ -32,8 +32,8 @@ from PIL import Image
 from dgsforensics.datasets.labelled import Sample
 from dgsforensics.detector.backbone import load_backbone
 from dgsforensics.detector.config import DetectorConfig
-from dgsforensics.detector.detector import input_pixels
 from dgsforensics.detector.model import DetectorModel
+from dgsforensics.detector.views import input_pixels
 from dgsforensics.evaluation.metrics import evaluate
 from dgsforensics.pictures import decoder
 from dgsforensics.trainer import degrade, splits

@@ -121,7 +121,7 @@ def ours(models: Sequence[str | None]) -> list[tuple[JudgedDetector, Score]]:
     seen: set[str] = set()
     for model in models:
         detector = Detector.load(model, "cpu")
-        name, sha256 = detector.config.name, detector.checkpoint.sha256
+        name, sha256 = detector.config.name, detector.sha256
         if sha256 in seen:
             raise SystemExit(f"--model: {model} is named twice")
         seen.add(sha256)

@@ -62,7 +62,7 @@ def plain_tower(detector: Detector) -> Callable[[np.ndarray], object]:
 
     def forward(pixels: np.ndarray) -> object:
         with torch.inference_mode():
-            return tower(detector.model.normalise(torch.from_numpy(pixels)))
+            return tower(detector.forward.model.normalise(torch.from_numpy(pixels)))
 
     return forward
 

@@ -29,7 +29,12 @@ class Verdict(StrEnum):
 
     FLAGGED = "flagged"
     INCONCLUSIVE = "inconclusive"
-    NOT_FLAGGED = "not_flagged"
+    NOT_FLAGGED = "not flagged"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Verdict | None":
+        """As logs of decisions spell it that were begun with an older version."""
+        return cls.NOT_FLAGGED if value == "not_flagged" else None
 
 
 class Judgement(StrEnum):
@@ -59,6 +64,10 @@ class Mark(StrEnum):
     GENERATOR = "generator"
     CAMERA = "camera"
     SOFTWARE = "software"
+
+
+MADE = (Mark.C2PA, Mark.SOURCE_TYPE, Mark.GENERATOR)
+"""The kinds of claims that bear on how an image was made; most photographs have the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,17 @@ class Traits:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoreOrigin:
+    """When and with what a score was made; it never changes, however often the score is used."""
+
+    time: str
+    """ISO 8601, UTC."""
+    tool_version: str
+    model_sha256: str
+    """Of the detector file; another one with the same weights may use the score."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """The score of one image."""
 
@@ -116,14 +136,19 @@ class Prediction:
     model: str
     model_sha256: str
     cached: bool = False
-    """True when the score comes from an earlier scan in the case file."""
+    """True when the score comes from an earlier scan, of whatever folder."""
     reason: str | None = None
     """What limits the score, e.g. that only the first of several frames was read."""
     traits: Traits | None = None
-    """None where nobody looked, as for a cached score."""
+    """None where nobody looked."""
     domain: str | None = None
     """What the picture is in place of a photograph, as `domain.recognise` says; `reason` has it,
     too. None: it may be a photograph."""
+    missing: float | None = None
+    """The share of the picture, above 0 to 1, that could not be decoded; None: nothing, or the
+    decoder cannot tell."""
+    origin: ScoreOrigin | None = None
+    """Where the score comes from; None: it was made just now."""
 
     @property
     def status(self) -> Status:
@@ -141,6 +166,21 @@ class EarlierScore:
     """The `Prediction.reason` of then."""
     domain: str | None = None
     """The `Prediction.domain` of then."""
+    missing: float | None = None
+    """The `Prediction.missing` of then."""
+    traits: Traits | None = None
+    """What the file tells beside its pixels; None where nobody looked."""
+    origin: ScoreOrigin | None = None
+    """When and with what the score was made; None where that is not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutFile:
+    """What a scan met and passed over: it gets no row, but is counted."""
+
+    path: Path
+    kind: str
+    """For people, fit behind a number: text, PDF, video, link, excluded, ..."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +243,15 @@ class ScanSummary:
     unsupported: int = 0
     cached: int = 0
     """Of the scored, how many were not run through the model again."""
+    claims: int = 0
+    """Of the scored, how many claim something of how they were made: see `MADE`."""
     seconds: float = 0.0
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Files that were met and passed over, by kind."""
+    device: str | None = None
+    """Where the model ran; None where nothing had to be scored."""
+    batch: int | None = None
+    """Images in a forward pass; None where there was none."""
 
     @property
     def scored(self) -> int:
@@ -234,6 +282,14 @@ class ScanSettings:
     """The probability in [0, 1] from which an image is flagged."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Anything else worth keeping, as JSON allows."""
+    weights_sha256: str | None = None
+    """Digest of what makes the logit, calibration aside; scores are kept by it. None: an older
+    version, which did not say; the detector file's digest stands in."""
+
+    @property
+    def weights(self) -> str:
+        """By what the scores of this scan are found."""
+        return self.weights_sha256 or self.model_sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +339,8 @@ class CaseRow:
     """None where nobody looked."""
     domain: str | None = None
     """As `Prediction.domain`."""
+    missing: float | None = None
+    """As `Prediction.missing`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def test_thresholds_are_those_of_the_photographs(dgsf, holiday, detector):
     )
     assert found["probabilities"] == "kept" and found["generated"] is None
     assert found["model_sha256"] == made.sha256
-    assert found["base_sha256"] == detector.checkpoint.sha256
+    assert found["base_sha256"] == detector.sha256
     rates = {row["rate"]: row for row in found["rates"]}
     assert list(rates) == [0.001, 0.01, 0.02, 0.025, 0.05, 0.1]
     assert all(rates[rate]["cut"] is None for rate in (0.001, 0.01, 0.02))

@@ -125,7 +125,7 @@ def test_a_file_that_takes_too_long_is_a_row(detector, folder, monkeypatch):
 def test_an_out_of_memory_batch_is_halved(detector, folder, monkeypatch, caplog):
     reference = logits(detector, [folder], batch=2)
     sizes = []
-    forward = detector.model.forward
+    forward = detector.forward.model.forward
 
     def small(pixels):
         sizes.append(len(pixels))
@@ -133,7 +133,7 @@ def test_an_out_of_memory_batch_is_halved(detector, folder, monkeypatch, caplog)
             raise torch.OutOfMemoryError("made up")
         return forward(pixels)
 
-    monkeypatch.setattr(detector.model, "forward", small)
+    monkeypatch.setattr(detector.forward.model, "forward", small)
     assert logits(detector, [folder], batch=8) == reference
     assert sizes[:3] == [8, 4, 2]
     assert set(sizes[3:]) == {2}
@@ -169,13 +169,13 @@ def test_other_errors_of_the_model_are_not_taken_for_memory(detector, folder, mo
     def broken(pixels):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(detector.model, "forward", broken)
+    monkeypatch.setattr(detector.forward.model, "forward", broken)
     with pytest.raises(RuntimeError, match="mat1"):
         list(detector.scan([folder]))
 
 
 def test_a_score_that_is_no_number_is_a_failure(detector, folder):
-    torch.nn.init.constant_(detector.model.head.bias, torch.nan)
+    torch.nn.init.constant_(detector.forward.model.head.bias, torch.nan)
     rows = list(detector.scan([folder]))
     assert {row.reason for row in rows} == {"the model gave no finite score"}
     with pytest.raises(UnreadableError, match="no finite score"):

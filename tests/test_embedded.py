@@ -44,7 +44,7 @@ def folder(tmp_path):
 
 
 def test_the_file_names_its_backbone_and_carries_its_card(detector):
-    loaded = detector.checkpoint
+    loaded = detector.forward.checkpoint
     assert loaded.config.backbone.sha256 == sha256_of(locate_weights(loaded.config.backbone))
     assert loaded.card["limits"]
     card = folders.resolve(None).with_suffix(".md").read_text()
@@ -55,7 +55,7 @@ def test_the_logit_is_the_head_on_the_features_of_the_tower(detector):
     """Against a plain forward pass through open_clip's own blocks, written out."""
     import torch
 
-    from dgsforensics.detector.detector import input_pixels
+    from dgsforensics.detector.views import input_pixels
     from dgsforensics.pictures.decoder import from_pil
 
     config = detector.config
@@ -75,7 +75,7 @@ def test_the_logit_is_the_head_on_the_features_of_the_tower(detector):
     blocks = config.head.blocks
     output = tower.ln_post(x[:, 0]) @ tower.proj
     features = torch.cat([tokens[b] for b in blocks], 1) if blocks else output
-    head = detector.checkpoint.tensors
+    head = detector.forward.checkpoint.tensors
     expected = (features @ head["head.weight"].T + head["head.bias"]).item()
     assert detector.score(photo(320, 256, 1)).logit == pytest.approx(expected, abs=1e-3)
 

@@ -10,8 +10,8 @@ from torch import nn
 import tiny_clip
 from conftest import photo
 from dgsforensics import Detector
-from dgsforensics.detector.detector import input_pixels
 from dgsforensics.detector.explain import Explanation, Region, explain
+from dgsforensics.detector.views import input_pixels
 from dgsforensics.errors import UnreadableError
 from dgsforensics.pictures import decoder, patches
 
@@ -73,12 +73,12 @@ def test_the_tile_that_drives_the_head_is_found(detector, tile):
         row, column = divmod(number, 7)
         covered[number, 32 * row : 32 * row + 32, 32 * column : 32 * column + 32] = mean
     with torch.no_grad():
-        full = detector.model.features(torch.tensor(pixels[None])).double()  # (1, 64)
-        features = detector.model.features(torch.tensor(covered)).double()  # (49, 64)
+        full = detector.forward.model.features(torch.tensor(pixels[None])).double()  # (1, 64)
+        features = detector.forward.model.features(torch.tensor(covered)).double()  # (49, 64)
         wanted = torch.zeros(49, dtype=torch.float64)
         wanted[tile] = 2
         head = torch.linalg.lstsq(full - features, wanted[:, None], driver="gelsd").solution
-        detector.model.head.weight.copy_(head.T)
+        detector.forward.model.head.weight.copy_(head.T)
     explanation = last(detector, shown)
     strongest = max(explanation.regions, key=lambda region: abs(region.change))
     assert strongest.change == pytest.approx(2, abs=0.2)
@@ -94,7 +94,7 @@ def test_the_sign_says_towards_what(detector):
     shown = picture()
     pixels, _ = input_pixels(detector.config.input, shown)
     brightness = pixels.mean()
-    detector.model = Sum([1.0] * 49)
+    detector.forward.model = Sum([1.0] * 49)
     for region, tile in zip(last(detector, shown).regions, range(49), strict=True):
         row, column = divmod(tile, 7)
         own = pixels[32 * row : 32 * row + 32, 32 * column : 32 * column + 32].mean()
@@ -104,7 +104,7 @@ def test_the_sign_says_towards_what(detector):
 def test_the_changes_of_a_sum_add_up_to_what_covering_everything_does(detector):
     shown = picture()
     weights = np.random.default_rng(0).normal(size=49)
-    detector.model = Sum(weights)
+    detector.forward.model = Sum(weights)
     pixels, _ = input_pixels(detector.config.input, shown)
     flat = np.full_like(pixels, np.rint(pixels.mean(axis=(0, 1))).astype(np.uint8))
     explanation = last(detector, shown)
@@ -127,7 +127,7 @@ def test_the_same_picture_gets_the_same_explanation_and_the_logit_of_a_scan(dete
 
 @pytest.mark.parametrize("batch", [1, 4, 49, 50, 64])
 def test_it_grows_batch_by_batch_and_can_be_stopped(detector, batch):
-    detector.model = Sum(range(49))
+    detector.forward.model = Sum(range(49))
     seen = list(explain(detector, picture(), batch))
     assert [len(found.regions) for found in seen] == [
         min(49, batch * step - 1) for step in range(1, math.ceil(50 / batch) + 1)
@@ -173,7 +173,7 @@ def _shell(view):
 
 def test_a_patch_that_fills_several_tiles_is_covered_in_all_of_them():
     detector = _shell("patches")
-    detector.model = Sum([1.0] * 49)
+    detector.forward.model = Sum([1.0] * 49)
     shown = picture(32, 32)  # one patch, 49 times: nothing is left of it when it is covered
     [region] = last(detector, shown).regions
     assert region.box == (0, 0, 1, 1)
@@ -181,7 +181,7 @@ def test_a_patch_that_fills_several_tiles_is_covered_in_all_of_them():
 
 
 def test_a_model_without_a_finite_score_explains_nothing(detector):
-    detector.model = Sum([math.nan] * 49)
+    detector.forward.model = Sum([math.nan] * 49)
     with pytest.raises(UnreadableError, match="finite"):
         next(explain(detector, picture()))
 

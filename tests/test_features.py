@@ -40,7 +40,7 @@ def test_untouched_features_are_those_of_a_scan(
 ):
     rows = extract(model, samples, "as_is", tmp_path / "cache", batch=3)
     detector = Detector.load(tiny_detector, "cpu", tiny_backbone)
-    head = detector.checkpoint.tensors
+    head = detector.forward.checkpoint.tensors
     expected = [detector.score(sample.path).logit for sample in samples]
     found = rows @ head["head.weight"].numpy().T + head["head.bias"].numpy()
     assert found[:, 0] == pytest.approx(expected, abs=1e-4)

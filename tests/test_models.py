@@ -20,8 +20,8 @@ from conftest import photo
 from dgsforensics import cli
 from dgsforensics.detector import catalogue, checkpoint, folders
 from dgsforensics.detector.config import LoraConfig
-from dgsforensics.detector.detector import input_pixels
 from dgsforensics.detector.folders import file_name, sha256_of, weights_folder
+from dgsforensics.detector.views import input_pixels
 from dgsforensics.errors import CheckpointError
 from dgsforensics.pictures.decoder import from_pil
 

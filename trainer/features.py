@@ -23,9 +23,9 @@ from PIL import Image
 from dgsforensics import atomic
 from dgsforensics.datasets.labelled import Sample
 from dgsforensics.detector.config import InputConfig
-from dgsforensics.detector.detector import input_pixels
 from dgsforensics.detector.model import DetectorModel
 from dgsforensics.detector.read_ahead import ahead
+from dgsforensics.detector.views import input_pixels
 from dgsforensics.errors import ConfigError
 from dgsforensics.pictures import decoder
 

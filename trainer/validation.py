@@ -43,7 +43,7 @@ def score(
 def of_model(model: DetectorModel) -> Detector:
     """Return a detector made of a copy of a model that is being trained."""
     source = Checkpoint(model.config, Calibration.none(), {})
-    return Detector(source, copy.deepcopy(model), model.head.weight.device)
+    return Detector.of(source, copy.deepcopy(model), model.head.weight.device)
 
 
 def auroc(logits: NDArray[np.float64], samples: Sequence[Sample]) -> float:

@@ -1,8 +1,6 @@
 """The public face: an image to a `Prediction`, paths to a stream of `Prediction | Failure`.
 
-The forward pass always runs on a full batch of one fixed shape, padded where images are missing:
-on one machine and for one batch size the same bytes then give the same logit, bit for bit, whatever
-stands beside them. Other batch sizes and other machines differ by rounding.
+The model is loaded when the first image needs it: what was scored before costs no torch.
 """
 
 import logging
@@ -11,20 +9,17 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 import PIL.Image
-import torch
 from numpy.typing import NDArray
 
-from dgsforensics.detector import checkpoint, folders
-from dgsforensics.detector.calibration import Calibration, Thresholds
-from dgsforensics.detector.checkpoint import Checkpoint
-from dgsforensics.detector.config import DetectorConfig, InputConfig
-from dgsforensics.detector.devices import cudnn_without_tf32, is_out_of_memory, pick_device
-from dgsforensics.detector.model import DetectorModel
+from dgsforensics.detector import folders, header, views
+from dgsforensics.detector.calibration import Thresholds
+from dgsforensics.detector.header import DetectorHeader
 from dgsforensics.detector.read_ahead import ahead
 from dgsforensics.errors import (
     CaseError,
@@ -35,16 +30,22 @@ from dgsforensics.errors import (
 from dgsforensics.files import content
 from dgsforensics.files.content import DEFAULT_LIMITS, Limits
 from dgsforensics.files.walk import find_files
-from dgsforensics.pictures import decoder, domain, near_duplicates, patches
+from dgsforensics.pictures import decoder, domain
 from dgsforensics.pictures.decoder import Picture
-from dgsforensics.provenance import claims
 from dgsforensics.records import EarlierScore, Failure, FileFacts, Prediction, Status, Traits
+
+if TYPE_CHECKING:
+    import torch
+
+    from dgsforensics.detector.checkpoint import Checkpoint
+    from dgsforensics.detector.forward import ForwardPass
+    from dgsforensics.detector.model import DetectorModel
 
 logger = logging.getLogger(__name__)
 
-AUTO_BATCH = {"cpu": 4, "mps": 16, "cuda": 64}
-"""Images in a forward pass when nobody says otherwise. On a CPU larger ones are no faster."""
 NO_SCORE = "the model gave no finite score"
+MAX_AHEAD = 64
+"""Inputs read ahead, twice over, where no batch size was asked for: enough for the largest."""
 MAX_PENDING = 256
 """Rows that may wait for a batch to fill; then it is run half empty."""
 MAX_DELAY = 0.25
@@ -66,11 +67,14 @@ class _Prepared:
 class Detector:
     """A loaded detector. Not for use from several threads at once."""
 
-    def __init__(self, source: Checkpoint, model: DetectorModel, device: torch.device) -> None:
-        self.checkpoint = source
-        self.device = device
-        model.merge()
-        self.model = model.to(device).eval()
+    def __init__(
+        self, source: "DetectorHeader | Checkpoint", load: "Callable[[], ForwardPass]"
+    ) -> None:
+        """Use `Detector.load` or `Detector.of`; `load` is called when the model is needed."""
+        self.config = source.config
+        self.calibration = source.calibration
+        self.sha256 = source.sha256
+        self._load_forward = load
         self.thresholds: Thresholds = self.calibration.thresholds()
 
     @classmethod
@@ -85,19 +89,43 @@ class Detector:
         `device` is auto, cpu, cuda (or cuda:1) or mps; `backbone_weights` stands in for the file
         that the detector names. Raises `CheckpointError` and `DeviceError`.
         """
-        chosen = pick_device(device)
-        source = checkpoint.read(folders.resolve(name_or_path))
-        return cls(source, checkpoint.build_model(source, backbone_weights), chosen)
+        made = cls.waiting(header.read(folders.resolve(name_or_path)), device, backbone_weights)
+        assert made.forward
+        return made
+
+    @classmethod
+    def waiting(
+        cls, source: DetectorHeader, device: str = "auto", backbone_weights: Path | None = None
+    ) -> "Detector":
+        """Return a detector that loads its model for the first image that needs it.
+
+        What `load` raises for tensors, backbone or device is raised then.
+        """
+
+        def load() -> "ForwardPass":
+            from dgsforensics.detector import forward
+
+            return forward.load(source.path, source.sha256, device, backbone_weights)
+
+        return cls(source, load)
+
+    @classmethod
+    def of(cls, source: "Checkpoint", model: "DetectorModel", device: "torch.device") -> "Detector":
+        """Return a detector of a model in memory, which it takes over."""
+        from dgsforensics.detector.forward import ForwardPass
+
+        loaded = ForwardPass(source, model, device)
+        return cls(source, lambda: loaded)
+
+    @cached_property
+    def forward(self) -> "ForwardPass":
+        """The model on its device; loads it where that was not done yet."""
+        return self._load_forward()
 
     @property
-    def config(self) -> DetectorConfig:
-        """What the detector is."""
-        return self.checkpoint.config
-
-    @property
-    def calibration(self) -> Calibration:
-        """What its logits mean."""
-        return self.checkpoint.calibration
+    def loaded(self) -> bool:
+        """Whether the model is in memory."""
+        return "forward" in self.__dict__
 
     def score(
         self, image: str | Path | PIL.Image.Image, limits: Limits = DEFAULT_LIMITS
@@ -150,7 +178,7 @@ class Detector:
         makes another picture of each, which is scored in its place. Both are called from the
         decoding threads.
         """
-        size = self.batch_size(batch)
+        size = batch or 0  # 0: what suits the device, known once the model is loaded
         threads = workers or min(4, os.cpu_count() or 1)
 
         def prepare(item: Path | Failure) -> _Prepared | EarlierScore | Failure:
@@ -160,8 +188,9 @@ class Detector:
 
         pending: list[tuple[Path, _Prepared | EarlierScore | Failure]] = []
         waiting, flushed = 0, time.monotonic()
+        window = 2 * (batch or MAX_AHEAD) + threads
         for item, result in ahead(
-            prepare, found, workers=threads, size=2 * size + threads, seconds=limits.max_seconds
+            prepare, found, workers=threads, size=window, seconds=limits.max_seconds
         ):
             path = item.path if isinstance(item, Failure) else item
             if result is None:
@@ -170,8 +199,9 @@ class Detector:
                 result = Failure(path, facts, Status.UNREADABLE, reason)
             pending.append((path, result))
             waiting += isinstance(result, _Prepared)
+            size = size or (self.batch_size(batch) if waiting else 0)
             idle = waiting == 0 and time.monotonic() - flushed > MAX_DELAY
-            if waiting == size or idle or len(pending) >= max(MAX_PENDING, 4 * size):
+            if 0 < waiting == size or idle or len(pending) >= max(MAX_PENDING, 4 * size):
                 rows, size = self._flush(pending, size)
                 yield rows
                 pending, waiting, flushed = [], 0, time.monotonic()
@@ -180,22 +210,15 @@ class Detector:
 
     def batch_size(self, batch: int | None) -> int:
         """Return images in a forward pass: as asked for, or (None) what suits the device."""
-        return batch or AUTO_BATCH[self.device.type]
+        if batch:
+            return batch
+        from dgsforensics.detector.forward import AUTO_BATCH
+
+        return AUTO_BATCH[self.forward.device.type]
 
     def logits(self, pixels: NDArray[np.uint8], batch: int | None = None) -> list[float]:
-        """Return the logits of (N, size, size, 3) uint8 inputs, in padded batches of `batch` (None:
-        N)."""
-        batch = batch or len(pixels)
-        result: list[float] = []
-        for start in range(0, len(pixels), batch):
-            part = torch.zeros((batch, *pixels.shape[1:]), dtype=torch.uint8)
-            rows = pixels[start : start + batch]
-            part.numpy()[: len(rows)] = rows
-            # TF32 in the first convolution would make scores depend on the graphics card.
-            with torch.inference_mode(), cudnn_without_tf32():
-                logits = self.model(part.to(self.device)).float().cpu()  # (batch,)
-            result += logits[: len(rows)].tolist()
-        return result
+        """Return logits of (N, size, size, 3) uint8 inputs, in padded batches of `batch` (None: N)."""
+        return self.forward.logits(pixels, batch or len(pixels))
 
     def _flush(
         self, pending: list[tuple[Path, _Prepared | EarlierScore | Failure]], size: int
@@ -210,7 +233,8 @@ class Detector:
                 case Failure():
                     rows.append(row)
                 case EarlierScore():
-                    rows.append(replace(self._judge(path, row, row.logit), cached=True))
+                    judged = self._judge(path, row, row.logit)
+                    rows.append(replace(judged, cached=True, traits=row.traits, origin=row.origin))
                 case _Prepared():
                     logit = next(logits)
                     if math.isfinite(logit):
@@ -225,18 +249,15 @@ class Detector:
     def _logits_that_fit(
         self, fresh: list[NDArray[np.uint8]], size: int
     ) -> tuple[list[float], int]:
-        """Return logits, halving the batch as often as memory asks for; and the size that
-        fitted."""
+        """Logits, halving the batch as often as memory asks for; and the size that fitted."""
         while fresh:
             try:
                 return self.logits(np.stack(fresh), size), size
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error) or size == 1:
+            except (MemoryError, RuntimeError) as error:
+                if size == 1 or not self.forward.ran_out_of_memory(error):
                     raise
                 size //= 2
                 logger.warning("out of memory: going on with batches of %d", size)
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
         return [], size
 
     def _load(
@@ -252,11 +273,11 @@ class Detector:
             data = content.read(path, limits)
             facts = decoder.facts_of(data)
             if known and facts.sha256 and (earlier := known(facts.sha256)):
-                return earlier
+                return views.with_traits(earlier, data, limits)
             picture = decoder.decode(data, limits, facts)
             if alter:
                 return self._prepare(alter(picture))
-            return replace(self._prepare(picture), traits=_traits(data, picture))
+            return replace(self._prepare(picture), traits=views.traits(data, picture))
         except ImageError as error:
             status = (
                 Status.UNSUPPORTED if isinstance(error, UnsupportedError) else Status.UNREADABLE
@@ -274,7 +295,7 @@ class Detector:
         return Failure(path, facts, status, reason)
 
     def _prepare(self, picture: Picture) -> _Prepared:
-        pixels, remark = input_pixels(self.config.input, picture)
+        pixels, remark = views.input_pixels(self.config.input, picture)
         found = domain.recognise(picture.pixels)
         notes = (found and f"out of domain: {found}", picture.note, remark)
         text = "; ".join(note for note in notes if note)
@@ -289,26 +310,7 @@ class Detector:
             verdict=self.thresholds.verdict(logit, row.domain),
             threshold=self.calibration.probability(self.thresholds.upper),
             model=self.config.name,
-            model_sha256=self.checkpoint.sha256,
+            model_sha256=self.sha256,
             reason=row.note,
             domain=row.domain,
         )
-
-
-def _traits(data: bytes, picture: Picture) -> Traits:
-    """Return what a reviewer sorts images by; read while the file is at hand."""
-    fingerprint = near_duplicates.fingerprint(PIL.Image.fromarray(picture.pixels))
-    return Traits(fingerprint, tuple(claims.read(data, picture.facts.format)))
-
-
-def input_pixels(config: InputConfig, picture: Picture) -> tuple[NDArray[np.uint8], str | None]:
-    """Return what the tower is shown of a picture, (size, size, 3) RGB, and what limits it."""
-    if config.view == "whole":
-        size = (config.size, config.size)
-        resized = PIL.Image.fromarray(picture.pixels).resize(size, PIL.Image.Resampling.BICUBIC)
-        return np.asarray(resized), None
-    selection = patches.select(picture.pixels)
-    if selection.distinct < patches.TILES:
-        return selection.pixels, f"small picture: {selection.distinct} of 49 patches distinct"
-    overlapping = selection.stride < patches.PATCH
-    return selection.pixels, "small picture: patches overlap" if overlapping else None

@@ -25,7 +25,8 @@ from itertools import chain, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from dgsforensics.detector.detector import NO_SCORE, Detector, input_pixels
+from dgsforensics.detector.detector import NO_SCORE, Detector
+from dgsforensics.detector.views import input_pixels
 from dgsforensics.errors import UnreadableError
 from dgsforensics.pictures import patches
 from dgsforensics.pictures.decoder import Picture

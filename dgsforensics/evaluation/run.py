@@ -90,7 +90,7 @@ def run(request: EvaluationRequest, tell: Tell) -> Evaluation:
     with scores.opened(request.scores) as kept:
         for source, contender in zip(sources, contenders, strict=True):
             model = checkpoint.build_model(source, request.backbone_weights)
-            detector = Detector(source, model, pick_device(request.device))
+            detector = Detector.of(source, model, pick_device(request.device))
             for tier in request.tiers:
                 progress = partial(tell, f"{contender.name}, {tier}")
                 key = contender.name, tier
@@ -191,7 +191,7 @@ def _score(
             [listed.path for listed in files.listed],
             batch=request.batch,
             workers=request.workers,
-            known=kept.known(key, detector.checkpoint.sha256, preprocessing),
+            known=kept.known(key, detector.sha256, preprocessing),
             alter=tiers.alteration(tier),
         ):
             if stopped.is_set():

@@ -74,7 +74,7 @@ class Explainer:
                 chosen.device if chosen else "auto",
                 chosen.backbone_weights if chosen else None,
             )
-        if self._detector.checkpoint.sha256 != shown.model_sha256:
+        if self._detector.sha256 != shown.model_sha256:
             raise CheckpointError(
                 f"the detector at hand is not the {shown.model} that scored this image",
                 "name that one with --model",
