@@ -36,8 +36,9 @@ from dgsforensics.detector.model import DetectorModel
 from dgsforensics.detector.views import input_pixels
 from dgsforensics.evaluation.metrics import evaluate
 from dgsforensics.pictures import decoder
-from dgsforensics.trainer import degrade, splits
+from dgsforensics.trainer import splits
 from dgsforensics.trainer.teacher import fit_head
+from dgsforensics.trainer.treatments import degrade
 
 LONGEST = 512
 """Pixels of the longer side before a photograph goes through."""
@@ -90,7 +91,7 @@ def features_of_pairs(chosen: Sequence[Sample], options: argparse.Namespace) -> 
         both = []
         for image in (before, after):
             rng = random.Random(f"pair:{sample.sha256}")  # the same path for both
-            picture = decoder.from_pil(degrade.degrade(image, rng))
+            picture = decoder.from_pil(degrade(image, rng))
             both.append(input_pixels(INPUT, picture)[0])
         with torch.inference_mode():
             rows.append(model.features(torch.from_numpy(np.stack(both))).float().numpy())

@@ -22,9 +22,9 @@ from PIL import Image
 
 from dgsforensics.datasets.labelled import as_sample, read
 from dgsforensics.pictures import decoder
+from dgsforensics.pictures.canonical import encode
 from dgsforensics.pictures.domain import recognise
 from dgsforensics.trainer import splits
-from dgsforensics.trainer.degrade import encode
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from rendered import gallery

@@ -33,8 +33,8 @@ from sklearn.preprocessing import StandardScaler
 
 from dgsforensics.datasets.labelled import Sample, as_sample, read
 from dgsforensics.pictures import decoder, domain
+from dgsforensics.pictures.canonical import encode
 from dgsforensics.trainer import splits
-from dgsforensics.trainer.degrade import encode
 from dgsforensics.trainer.features import FeatureCache
 
 LIMIT = 100

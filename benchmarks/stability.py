@@ -26,9 +26,9 @@ from PIL import Image
 from dgsforensics import Detector
 from dgsforensics.datasets.labelled import ListedImage
 from dgsforensics.detector.binomial import interval
+from dgsforensics.pictures.canonical import encode
 from dgsforensics.pictures.decoder import Picture
 from dgsforensics.records import Label, Prediction, Verdict
-from dgsforensics.trainer.degrade import encode
 
 
 def encoded(codec: str, quality: int, picture: Picture) -> Picture:

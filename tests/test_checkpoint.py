@@ -80,9 +80,19 @@ def test_preprocessing_key_follows_the_input_only(monkeypatch):
     other_input = tiny_clip.config(view="whole")
     assert config.preprocessing == dataclasses.replace(config, name="other").preprocessing
     assert config.preprocessing != other_input.preprocessing
+    canonical = dataclasses.replace(config.input, canonical="standard")
+    assert config.preprocessing != dataclasses.replace(config, input=canonical).preprocessing
     before = config.preprocessing
     monkeypatch.setattr("dgsforensics.detector.config.PREPROCESSING_VERSION", 99)
     assert config.preprocessing != before
+
+
+def test_a_file_that_knows_of_no_canonical_form_keeps_its_key_and_its_meaning():
+    config = DetectorConfig("x", input=InputConfig("whole"))
+    old = config.to_dict()
+    del old["input"]["canonical"]
+    assert DetectorConfig.from_dict(old) == config
+    assert config.preprocessing == "v2-whole-3bb54b0e"
 
 
 def test_damaged_and_foreign_files(tiny_detector, tmp_path):

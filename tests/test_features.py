@@ -15,8 +15,8 @@ from dgsforensics.detector.model import DetectorModel
 from dgsforensics.errors import ConfigError, ImageError, UnreadableError
 from dgsforensics.records import Label
 from dgsforensics.trainer import features
-from dgsforensics.trainer.augment import Augmentation
 from dgsforensics.trainer.features import extract, treated
+from dgsforensics.trainer.treatments import Augmentation
 
 
 @pytest.fixture
@@ -125,8 +125,7 @@ def test_every_augmentation_has_a_treatment_and_every_treatment_a_version():
 @pytest.mark.parametrize(
     ("changed", "affected"),
     [
-        ("degrade.VERSION", {"standard", "degraded", "web"}),
-        ("augment.VERSION", {"web", "flip"}),
+        ("treatments.VERSION", {"degraded", "web", "flip"}),
         ("semantics.VERSION", {"lowpass"}),
     ],
 )

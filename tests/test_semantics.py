@@ -5,8 +5,8 @@ from PIL import Image
 from conftest import photo
 from dgsforensics.datasets.labelled import Sample
 from dgsforensics.detector.config import InputConfig
+from dgsforensics.pictures import canonical
 from dgsforensics.records import Label
-from dgsforensics.trainer import degrade
 from dgsforensics.trainer.features import treated
 from dgsforensics.trainer.semantics import SIDE, lowpass
 
@@ -56,7 +56,7 @@ def test_a_grid_of_the_kind_that_generators_leave_cannot_be_seen(period, factor)
 
 def test_a_codec_leaves_next_to_nothing() -> None:
     before = photo(900, 700)
-    for other in (degrade.encode(before, "JPEG", 40), degrade.encode(before, "WEBP", 30)):
+    for other in (canonical.encode(before, "JPEG", 40), canonical.encode(before, "WEBP", 30)):
         difference = np.abs(pixels(lowpass(other)) - pixels(lowpass(before)))
         assert difference.mean() < 1 < np.abs(pixels(other) - pixels(before)).mean()
 

@@ -19,8 +19,8 @@ from dgsforensics.detector.config import HeadConfig, InputConfig, LoraConfig, bu
 from dgsforensics.detector.folders import DEFAULT
 from dgsforensics.errors import ConfigError
 
-from .augment import Augmentation
 from .surgery import Order, Reduction
+from .treatments import Augmentation
 
 FROM_SCRATCH = "none"
 

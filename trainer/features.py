@@ -27,20 +27,20 @@ from dgsforensics.detector.model import DetectorModel
 from dgsforensics.detector.read_ahead import ahead
 from dgsforensics.detector.views import input_pixels
 from dgsforensics.errors import ConfigError
-from dgsforensics.pictures import decoder
+from dgsforensics.pictures import canonical, decoder
 
-from . import augment, degrade, semantics
-from .augment import Augmentation
+from . import semantics, treatments
+from .treatments import Augmentation
 
 Treatment = Literal["as_is", "standard", "degraded", "web", "flip", "lowpass"]
-"""Not touched; `degrade.standard`; `degrade.degrade`; `augment.web`; `augment.flip`;
+"""Not touched; `canonical.standard`; `treatments.degrade`, `web` and `flip`;
 `semantics.lowpass` instead of the detector's own view."""
 _VERSIONS: dict[Treatment, str] = {
     "as_is": "1",
-    "standard": f"{degrade.VERSION}",
-    "degraded": f"{degrade.VERSION}",
-    "web": f"{augment.VERSION}.{degrade.VERSION}",
-    "flip": f"{augment.VERSION}",
+    "standard": "1",
+    "degraded": f"{treatments.VERSION}",
+    "web": f"{treatments.VERSION}",
+    "flip": f"{treatments.VERSION}",
     "lowpass": f"{semantics.VERSION}",
 }
 TREATMENTS: dict[Augmentation, Treatment] = {"web": "web", "flip": "flip", "none": "as_is"}
@@ -152,13 +152,13 @@ def treated(
     rng = random.Random(f"{seed}:{sample.sha256}")
     match treatment:
         case "standard":
-            image = degrade.standard(image)
+            image = canonical.standard(image)
         case "degraded":
-            image = degrade.degrade(image, rng)
+            image = treatments.degrade(image, rng)
         case "web":
-            image = augment.web(image, rng)
+            image = treatments.web(image, rng)
         case "flip":
-            image = augment.flip(image, rng)
+            image = treatments.flip(image, rng)
         case "lowpass":
             return np.asarray(semantics.lowpass(image, config.size))
         case _:

@@ -94,10 +94,13 @@ def _describe_images(calibrated: Mapping[str, str]) -> list[str]:
 
 
 def _describe_input(checkpoint: Checkpoint) -> str:
-    view = checkpoint.config.input.view
-    if view == "patches":
-        return "49 patches of 32 pixels by spectral entropy, stitched to 224 (`pictures.patches`)."
-    return f"the whole picture, resized to {checkpoint.config.input.size}."
+    shown = checkpoint.config.input
+    way = "49 patches of 32 pixels by spectral entropy, stitched to 224 (`pictures.patches`)"
+    if shown.view == "whole":
+        way = f"the whole picture, resized to {shown.size}"
+    if shown.canonical == "standard":
+        way += ", of a copy with its longest side at most 1536, as a JPEG of quality 90"
+    return f"{way}."
 
 
 def _describe_head(checkpoint: Checkpoint) -> str:

@@ -45,9 +45,14 @@ class InputConfig:
     """Subtracted from RGB in [0, 1]."""
     std: tuple[float, float, float] = IMAGENET_STD
     """Divides what is left."""
+    canonical: Literal["none", "standard"] = "none"
+    """What happens to the picture first: nothing, or `canonical.standard`, one size and codec for
+    all."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        if self.canonical not in ("none", "standard"):
+            raise ConfigError(f"input.canonical must be none or standard, got {self.canonical!r}")
         if self.view not in ("patches", "whole"):
             raise ConfigError(f"input.view must be patches or whole, got {self.view!r}")
         if self.view == "patches" and self.size != 224:
@@ -147,9 +152,14 @@ class DetectorConfig:
     @property
     def preprocessing(self) -> str:
         """Key of everything between the file and the tower; scores are kept by it."""
-        text = json.dumps(dataclasses.asdict(self.input), sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-        return f"v{PREPROCESSING_VERSION}-{self.input.view}-{digest}"
+        fields = dataclasses.asdict(self.input)
+        way: str = self.input.view
+        if self.input.canonical == "none":  # the key of files that know of no other
+            del fields["canonical"]
+        else:
+            way = f"{self.input.canonical}-{way}"
+        digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
+        return f"v{PREPROCESSING_VERSION}-{way}-{digest}"
 
 
 def build(cls: type[T], data: Any) -> T:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgsforensics.detector.detector import NO_SCORE, Detector
-from dgsforensics.detector.views import input_pixels
+from dgsforensics.detector.views import canonical_pixels, input_pixels
 from dgsforensics.errors import UnreadableError
 from dgsforensics.pictures import patches
 from dgsforensics.pictures.decoder import Picture
@@ -95,11 +95,12 @@ def _places(
     if detector.config.input.view == "whole":
         pixels, _ = input_pixels(detector.config.input, picture)
         return pixels, [(_cell(tile), [tile]) for tile in range(TILES)]
-    selection = patches.select(picture.pixels)
+    shown = canonical_pixels(detector.config.input, picture)
+    selection = patches.select(shown)
     places: dict[tuple[int, int], list[int]] = {}
     for tile, (top, left) in enumerate(selection.origins.tolist()):
         places.setdefault((top, left), []).append(tile)
-    height, width = picture.pixels.shape[:2]
+    height, width = shown.shape[:2]
     return selection.pixels, [
         (
             # A patch of a picture under 32 pixels reaches into its mirror image.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dgsforensics.detector.config import InputConfig
 from dgsforensics.errors import ImageError
 from dgsforensics.files.content import Limits
-from dgsforensics.pictures import decoder, near_duplicates, patches
+from dgsforensics.pictures import canonical, decoder, near_duplicates, patches
 from dgsforensics.pictures.decoder import Picture
 from dgsforensics.provenance import claims
 from dgsforensics.records import EarlierScore, Traits
@@ -33,12 +33,20 @@ def with_traits(earlier: EarlierScore, data: bytes, limits: Limits) -> EarlierSc
 
 def input_pixels(config: InputConfig, picture: Picture) -> tuple[NDArray[np.uint8], str | None]:
     """Return what the tower is shown of a picture, (size, size, 3) RGB, and what limits it."""
+    pixels = canonical_pixels(config, picture)
     if config.view == "whole":
         size = (config.size, config.size)
-        resized = PIL.Image.fromarray(picture.pixels).resize(size, PIL.Image.Resampling.BICUBIC)
+        resized = PIL.Image.fromarray(pixels).resize(size, PIL.Image.Resampling.BICUBIC)
         return np.asarray(resized), None
-    selection = patches.select(picture.pixels)
+    selection = patches.select(pixels)
     if selection.distinct < patches.TILES:
         return selection.pixels, f"small picture: {selection.distinct} of 49 patches distinct"
     overlapping = selection.stride < patches.PATCH
     return selection.pixels, "small picture: patches overlap" if overlapping else None
+
+
+def canonical_pixels(config: InputConfig, picture: Picture) -> NDArray[np.uint8]:
+    """Return the picture that the view is taken of, (H, W, 3) RGB: in the detector's own form."""
+    if config.canonical == "none":
+        return picture.pixels
+    return np.asarray(canonical.standard(PIL.Image.fromarray(picture.pixels)))

@@ -1,32 +1,48 @@
-"""What happens to pictures on their way through the web, done to both classes alike.
+"""What training does to pictures, and to real and generated ones alike.
 
-Real photographs and generated images reach a corpus in different sizes and codecs. A head trained
-on them as they are learns that difference. Here every picture, whatever its class, is brought to a
-size and a codec drawn from the same distributions.
+A detector trained on files as they are learns how its sources were sized and compressed. Every
+training image is therefore seen in versions that are drawn from one distribution for both classes.
 """
 
 import math
 import random
-from io import BytesIO
+from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
+
+from dgsforensics.pictures.canonical import LONGEST, encode, shrink
 
 VERSION = 1
 """Raised whenever the same seed would give other pixels."""
-LONGEST = 1536
-"""Longest side after `standard`, pixels; the upper end in `degrade`."""
+
+Augmentation = Literal["web", "flip", "none"]
+"""`web`: flip, perhaps a first encoding, then `degrade`; `flip`: the reference code's only one;
+`none`: files as they are."""
 SHORTEST = 192
-"""Lower end of the longest side drawn in `degrade`, pixels."""
+"""Lower end of the longest side drawn in `degrade`, pixels; `canonical.LONGEST` is the upper."""
+_LONGEST_JPEG = 65500
+"""Pixels of a side that Pillow encodes."""
+_SUBSAMPLINGS = (0, 1, 2)
+"""4:4:4, 4:2:2 and 4:2:0, as cameras, editors and the web prefer."""
 _FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
 
 
-def standard(image: Image.Image) -> Image.Image:
-    """Return the mild, fixed treatment: longest side at most 1536, then JPEG 90, 4:2:0.
+def web(image: Image.Image, rng: random.Random) -> Image.Image:
+    """Flip, perhaps encode as a camera or an editor would, then take a path through the web.
 
-    It removes what containers and huge sizes give away and little else.
+    The first encoding is a JPEG of quality 70 to 98 with a chroma subsampling of its own: most
+    photographs come from one and most generated images do not, which must not tell them apart.
     """
-    return encode(shrink(image, LONGEST / max(image.size)), "JPEG", 90)
+    image = flip(image, rng)
+    if rng.random() < 0.5 and max(image.size) <= _LONGEST_JPEG:
+        image = encode(image, "JPEG", rng.randint(70, 98), rng.choice(_SUBSAMPLINGS))
+    return degrade(image, rng)
+
+
+def flip(image: Image.Image, rng: random.Random) -> Image.Image:
+    """Return the image with left and right exchanged, every second time."""
+    return ImageOps.mirror(image) if rng.random() < 0.5 else image
 
 
 def degrade(image: Image.Image, rng: random.Random) -> Image.Image:
@@ -55,30 +71,6 @@ def degrade(image: Image.Image, rng: random.Random) -> Image.Image:
     if rng.random() < 0.4:
         image = encode(image, "JPEG", rng.randint(55, 95))
     return image
-
-
-def encode(
-    image: Image.Image, codec: str, quality: int, subsampling: int | None = None
-) -> Image.Image:
-    """Encode and decode an RGB picture. `subsampling` of a JPEG is 0, 1 or 2 for 4:4:4, 4:2:2 and
-    4:2:0; None: full chroma from quality 93, else 4:2:0."""
-    buffer = BytesIO()
-    if subsampling is None:
-        subsampling = 0 if quality >= 93 else 2
-    options = {"subsampling": subsampling} if codec == "JPEG" else {}
-    image.save(buffer, codec, quality=quality, **options)
-    with Image.open(buffer) as decoded:
-        return decoded.convert("RGB")
-
-
-def shrink(
-    image: Image.Image, factor: float, resample: Image.Resampling = Image.Resampling.BICUBIC
-) -> Image.Image:
-    """Scale both sides by `factor`; the picture itself when that would not make it smaller."""
-    if factor >= 1:
-        return image
-    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-    return image.resize(size, resample)
 
 
 def _crop(image: Image.Image, longest: int, rng: random.Random) -> Image.Image:
