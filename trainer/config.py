@@ -42,6 +42,40 @@ class SurgeryConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SourcesConfig:
+    """Which listed images are taken, and which sources serve for what (`selection.select`)."""
+
+    exclude: tuple[str, ...] = ()
+    """Sources left out altogether."""
+    exclude_styles: tuple[str, ...] = ()
+    """Styles left out, `art` or `mixed`; of the sources in `test` all are kept."""
+    calibration: tuple[str, ...] = ()
+    """Sources held out for thresholds and the comparison with the base; none named: drawn, see
+    `validation` and `split_by`."""
+    test: tuple[str, ...] = ()
+    """Sources looked at once, when the detector is made, for the figures of its card."""
+    real: int | None = None
+    """Photographs taken of a source, at most."""
+    generated: int | None = None
+    """Images taken of a generator in a source, at most."""
+    held_out: int | None = None
+    """In place of both in `calibration` and `test`."""
+
+    def __post_init__(self) -> None:
+        """Check the caps, and that no source serves twice."""
+        for name in ("real", "generated", "held_out"):
+            cap = getattr(self, name)
+            _check(cap is None or cap >= 1, f"sources.{name} must be 1 or more", cap)
+        lists = [set(self.exclude), set(self.calibration), set(self.test)]
+        twice = (lists[0] & lists[1]) | (lists[0] & lists[2]) | (lists[1] & lists[2])
+        if twice:
+            raise ConfigError(
+                f"under [sources] {min(twice)!r} is in two lists",
+                "a source is left out, or serves for calibration, or for the test",
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class TrainConfig:
     """Options of `dgsf train`; None means that the choice follows from others."""
 
@@ -64,12 +98,16 @@ class TrainConfig:
     """A file or folder with captions, `sidecar`, `folder` for the names of folders, or `model`."""
     caption_model: str = "Salesforce/blip-image-captioning-base"
     """BLIP model of `captions = "model"`: a name on the model hub or a local folder."""
+    sources: SourcesConfig = field(default_factory=SourcesConfig)
+    """What is taken of what is listed, and the parts by source."""
     surgery: SurgeryConfig = field(default_factory=SurgeryConfig)
     """Strength, order and scaling."""
     augmentation: Augmentation = "web"
     """What happens to training images of both classes."""
     draws: int = 2
     """Versions of each training image that are drawn; frozen features are kept for each."""
+    first_as_is: bool = False
+    """The first of the draws is the picture as it is."""
     balance: float = 0.0
     """Inside a class a source or generator of n images is drawn n to this power: 0, each alike, to
     1, each image alike. Both classes are drawn alike."""
@@ -90,7 +128,8 @@ class TrainConfig:
     max_regression: float = 0.02
     """How much AUROC or r_acc may fall below the base's before the result is rejected."""
     precision: Literal["float32", "bfloat16"] | None = None
-    """Of the tower while training; None: bfloat16 on CUDA cards that have it, else float32."""
+    """Of the tower while training; None: bfloat16 on CUDA cards that have it and, for a probe, on
+    processors with AMX; else float32."""
     seed: int = 0
     """Of split, augmentation, order, dropout and first weights."""
 
@@ -145,6 +184,7 @@ class TrainConfig:
             "input": InputConfig,
             "head": HeadConfig,
             "lora": LoraConfig,
+            "sources": SourcesConfig,
             "surgery": SurgeryConfig,
         }
         inner: dict[str, Any] = {

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dgsforensics import atomic
@@ -41,10 +41,15 @@ class Dataset:
     """What was left out and why, in sentences for people."""
     digest: str
     """SHA-256 over contents, labels and parts: the same data, split alike, wherever they lie."""
+    test: list[Sample] = field(default_factory=list)
+    """A third part, of sources looked at once in the end; mostly there is none."""
 
 
 def gather(
-    source: Path | None, case: Path | None, notice: Callable[[str], None]
+    sources: Sequence[Path],
+    case: Path | None,
+    notice: Callable[[str], None],
+    root: Path | None = None,
 ) -> list[ListedImage]:
     """Return what a folder or manifest lists, what was labelled in a case, or both together.
 
@@ -54,8 +59,8 @@ def gather(
     if case is not None:
         with Case.open(case) as opened:
             reviewed = labels.training(opened, notice)
-    if source is not None:
-        return labelled.read(source, notice=notice, also=reviewed)
+    if sources:
+        return labelled.read(sources, root, notice, also=reviewed)
     present = {entry.label for entry in reviewed}
     if missing := [name for name, label in labels.TRAINED_ON.items() if label not in present]:
         raise UsageError(
@@ -108,6 +113,16 @@ def prepare(
     unique = _once(rows)
     if copies := len(rows) - len(unique):
         remarks.append(f"{copies} copies were left out: the same content is used once.")
+    test = [sample for row, sample in unique if row.listed.split == "test"]
+    unique = [(row, sample) for row, sample in unique if row.listed.split != "test"]
+    apart = splits.without_groups_of(
+        [*(sample for _, sample in unique), *test],
+        list(range(len(unique))),
+        list(range(len(unique), len(unique) + len(test))),
+    )
+    if dropped := len(unique) - len(apart):
+        remarks.append(f"{dropped} near-duplicates of images for the test were dropped.")
+    unique = [unique[i] for i in apart]
     samples = [sample for _, sample in unique]
     if any(entry.split == "validation" for entry in listed):
         held = [i for i, (row, _) in enumerate(unique) if row.listed.split == "validation"]
@@ -122,7 +137,8 @@ def prepare(
     else:
         train, held, how = splits.hold_out(samples, share, by, seed)
     parts = [samples[i] for i in train], [samples[i] for i in held]
-    return Dataset(*parts, how, [printable(remark) for remark in remarks], _digest(*parts))
+    notes_then = [printable(remark) for remark in remarks]
+    return Dataset(*parts, how, notes_then, _digest(*parts, test), test)
 
 
 def write_split(dataset: Dataset, file: Path) -> None:
@@ -135,7 +151,8 @@ def write_split(dataset: Dataset, file: Path) -> None:
             "digest": dataset.digest,
         }
     ]
-    for part, samples in (("train", dataset.train), ("validation", dataset.validation)):
+    parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    for part, samples in parts.items():
         for sample in samples:
             rows.append(dataclasses.asdict(sample) | {"path": str(sample.path), "part": part})
     try:
@@ -155,7 +172,7 @@ def read_split(file: Path) -> Dataset:
         lines = file.read_bytes().splitlines()
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
-    parts: dict[str, list[Sample]] = {"train": [], "validation": []}
+    parts: dict[str, list[Sample]] = {"train": [], "validation": [], "test": []}
     number = 1
     try:
         head = json.loads(lines[0])
@@ -169,7 +186,12 @@ def read_split(file: Path) -> Dataset:
         if head["digest"] != _digest(**parts):
             raise ValueError("rows are missing or were changed")
         return Dataset(
-            parts["train"], parts["validation"], head["split_by"], head["notes"], head["digest"]
+            parts["train"],
+            parts["validation"],
+            head["split_by"],
+            head["notes"],
+            head["digest"],
+            parts["test"],
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
@@ -179,7 +201,7 @@ def read_split(file: Path) -> Dataset:
 
 def still_there(dataset: Dataset) -> None:
     """Hash all files again; raises `UsageError` naming those that changed or are gone."""
-    contents.require_unchanged([*dataset.train, *dataset.validation])
+    contents.require_unchanged([*dataset.train, *dataset.validation, *dataset.test])
 
 
 def _refuse_twins(
@@ -232,7 +254,12 @@ def _once(rows: Sequence[ReadableImage]) -> list[tuple[ReadableImage, Sample]]:
     return unique
 
 
-def _digest(train: Sequence[Sample], validation: Sequence[Sample]) -> str:
-    lines = [f"{sample.sha256},{sample.label},train\n" for sample in train]
-    lines += [f"{sample.sha256},{sample.label},validation\n" for sample in validation]
+def _digest(
+    train: Sequence[Sample], validation: Sequence[Sample], test: Sequence[Sample]
+) -> str:
+    lines = [
+        f"{sample.sha256},{sample.label},{part}\n"
+        for part, samples in (("train", train), ("validation", validation), ("test", test))
+        for sample in samples
+    ]
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
