@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dgsforensics.detector.config import HeadConfig, InputConfig, LoraConfig
 from dgsforensics.errors import ConfigError
-from dgsforensics.trainer.config import SurgeryConfig, TrainConfig, read
+from dgsforensics.trainer.config import SourcesConfig, SurgeryConfig, TrainConfig, read
 
 
 def from_toml(text: str) -> TrainConfig:
@@ -27,6 +27,7 @@ inputs = st.builds(
     size=st.integers(1, 2000),
     mean=st.tuples(*[st.floats(-2, 2)] * 3),
     std=st.tuples(*[positive] * 3),
+    canonical=st.sampled_from(["none", "standard"]),
 )
 adapters = st.builds(
     LoraConfig,
@@ -42,6 +43,17 @@ surgeries = st.builds(
     order=st.sampled_from(["reference", "paper"]),
     reduction=st.sampled_from(["reference", "per_sample"]),
 )
+caps = st.none() | st.integers(1, 10**6)
+sources = st.builds(
+    SourcesConfig,
+    exclude=st.sets(names.map("a{}".format)).map(tuple),
+    exclude_styles=st.sets(names).map(tuple),
+    calibration=st.sets(names.map("b{}".format)).map(tuple),
+    test=st.sets(names.map("c{}".format)).map(tuple),
+    real=caps,
+    generated=caps,
+    held_out=caps,
+)
 plain = {
     "method": st.sampled_from(["dgs", "lora", "probe"]),
     "caption_model": names,
@@ -49,6 +61,8 @@ plain = {
     "surgery": surgeries,
     "augmentation": st.sampled_from(["web", "flip", "none"]),
     "draws": st.integers(1, 10**6),
+    "first_as_is": st.booleans(),
+    "sources": sources,
     "balance": st.floats(0, 1),
     "epochs": st.integers(1, 10**6),
     "batch": st.integers(1, 10**6),

@@ -22,7 +22,7 @@ from dgsforensics.records import Label
 
 from .config import TrainConfig
 from .distributed import Group
-from .features import TREATMENTS, treated
+from .features import draws_of, treated
 from .teacher import Head
 
 
@@ -76,12 +76,13 @@ def batches(
             f"{group.size} processes cannot share batches of {fewest} images",
             f"start fewer, or choose a batch of {2 * group.size} or more",
         )
+    versions = draws_of(config.augmentation, config.draws, config.first_as_is, config.seed)
     rows_of_batches, ours = itertools.tee(itertools.islice(_rows(material, config), first, None))
 
     def load(row: NDArray[np.int64]) -> NDArray[np.uint8]:
-        index, draw = row.tolist()
-        treatment = TREATMENTS[config.augmentation]
-        return treated(model.config.input, material.samples[index], treatment, config.seed + draw)
+        index, number = row.tolist()
+        draw = versions[number]
+        return treated(model.config.input, material.samples[index], draw.treatment, draw.seed)
 
     mine = (row for rows in ours for row in rows[group.rank :: group.size])
     loaded = ahead(load, mine, workers=workers, size=2 * config.batch, seconds=math.inf)

@@ -254,9 +254,7 @@ def _once(rows: Sequence[ReadableImage]) -> list[tuple[ReadableImage, Sample]]:
     return unique
 
 
-def _digest(
-    train: Sequence[Sample], validation: Sequence[Sample], test: Sequence[Sample]
-) -> str:
+def _digest(train: Sequence[Sample], validation: Sequence[Sample], test: Sequence[Sample]) -> str:
     lines = [
         f"{sample.sha256},{sample.label},{part}\n"
         for part, samples in (("train", train), ("validation", validation), ("test", test))

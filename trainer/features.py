@@ -12,6 +12,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, assert_never
 
@@ -28,6 +29,7 @@ from dgsforensics.detector.read_ahead import ahead
 from dgsforensics.detector.views import input_pixels
 from dgsforensics.errors import ConfigError
 from dgsforensics.pictures import canonical, decoder
+from dgsforensics.pictures.decoder import Picture
 
 from . import semantics, treatments
 from .treatments import Augmentation
@@ -43,9 +45,31 @@ _VERSIONS: dict[Treatment, str] = {
     "flip": f"{treatments.VERSION}",
     "lowpass": f"{semantics.VERSION}",
 }
+_Version = tuple[int, str, NDArray[np.uint8]]
+"""Number of the draw, key, and what the tower is shown, (size, size, 3)."""
 TREATMENTS: dict[Augmentation, Treatment] = {"web": "web", "flip": "flip", "none": "as_is"}
 """What an augmentation does to each training image."""
 _ROWS_PER_SHARD = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One version of every image: what is done to it, and the seed of what is random in that."""
+
+    treatment: Treatment
+    seed: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.treatment.replace('_', ' ')} {self.seed}"
+
+
+def draws_of(augmentation: Augmentation, count: int, first_as_is: bool, seed: int) -> list[Draw]:
+    """Return the versions of the training images: one where nothing in them is random."""
+    treatment = TREATMENTS[augmentation]
+    if treatment == "as_is":
+        return [Draw("as_is")]
+    drawn = [Draw(treatment, seed + number) for number in range(count)]
+    return [Draw("as_is"), *drawn[1:]] if first_as_is else drawn
 
 
 class FeatureCache:
@@ -83,7 +107,8 @@ def cache_folder(root: Path, model: DetectorModel, precision: torch.dtype, name:
     `name`.
     """
     config = model.config.to_dict()
-    text = json.dumps([config["backbone"], config["input"], config["head"], str(precision)])
+    shown = model.config.preprocessing
+    text = json.dumps([config["backbone"], shown, config["head"], str(precision)])
     return root / hashlib.sha256(text.encode()).hexdigest()[:16] / name
 
 
@@ -103,54 +128,104 @@ def extract(
     precision: torch.dtype = torch.float32,
     progress: Callable[[int, int, float], None] = lambda done, total, rate: None,
 ) -> NDArray[np.float32]:
-    """Return features (N, D) of samples after a treatment, from the cache where it has them.
+    """Return features (N, D) of samples after one treatment, as `extract_draws` has them."""
+    found = extract_draws(
+        model,
+        samples,
+        [Draw(treatment, seed)],
+        cache_root,
+        batch=batch,
+        precision=precision,
+        progress=progress,
+    )
+    rows: NDArray[np.float32] = found[0]
+    return rows
 
-    The treatment of an image is drawn from `seed` and its content, so it is the same in every run.
-    `precision` bfloat16 is faster where the processor has it, and less exact. `progress` is told
-    images done, images to do and images a second. Raises `ImageError` for a file that cannot be
-    read: a training set is checked before, not thinned silently. Raises `ConfigError` for a model
-    with adapters: the cache knows a tower by its weights file alone.
+
+def extract_draws(
+    model: DetectorModel,
+    samples: Sequence[Sample],
+    draws: Sequence[Draw],
+    cache_root: Path,
+    *,
+    batch: int = 16,
+    workers: int = 1,
+    precision: torch.dtype = torch.float32,
+    progress: Callable[[int, int, float], None] = lambda done, total, rate: None,
+) -> NDArray[np.float32]:
+    """Return features (draws, N, D) of versions of samples, from the cache where it has them.
+
+    A file is decoded once for all its versions, in `workers` threads. What is random in a version
+    comes from the draw's seed and the content, and batches are padded to one shape: a row does not
+    depend on what else a run computes. `precision` bfloat16 is faster where the processor has it,
+    and less exact. `progress` is told versions done, versions to do and versions a second. Raises
+    `ImageError` for a file that cannot be read: a training set is checked before, not thinned
+    silently. Raises `ConfigError` for a model with adapters: the cache knows a tower by its weights
+    file alone.
     """
     if model.config.lora is not None:
         raise ConfigError("features are cached for frozen towers only, this one has adapters")
-    cache = FeatureCache(cache_folder(cache_root, model, precision, f"{treatment}-{seed}"))
-    keys = [key_of(sample, treatment, seed) for sample in samples]
-    missing = [i for i, key in enumerate(keys) if key not in cache]
-    if precision != torch.float32:
+    caches = [
+        FeatureCache(cache_folder(cache_root, model, precision, f"{draw.treatment}-{draw.seed}"))
+        for draw in draws
+    ]
+    keys = [[key_of(sample, draw.treatment, draw.seed) for sample in samples] for draw in draws]
+    absent = [
+        [d for d, cache in enumerate(caches) if keys[d][i] not in cache]
+        for i in range(len(samples))
+    ]
+    total = sum(map(len, absent))
+    if precision != torch.float32 and total:
         model = copy.deepcopy(model).to(precision)  # casting back would not restore the weights
-    fresh: dict[str, NDArray[np.float32]] = {}
+    fresh: list[dict[str, NDArray[np.float32]]] = [{} for _ in draws]
     started, done = time.monotonic(), 0
 
-    def pixels(index: int) -> tuple[str, NDArray[np.uint8]]:
-        return keys[index], treated(model.config.input, samples[index], treatment, seed)
+    def versions(i: int) -> list[_Version]:
+        picture = decoder.load(samples[i].path)
+        config, sha256 = model.config.input, samples[i].sha256
+        return [(d, keys[d][i], version(config, picture, sha256, draws[d])) for d in absent[i]]
 
     device = model.head.weight.device
-    window = ahead(pixels, missing, workers=1, size=4 * batch, seconds=math.inf)
-    for chunk in _chunks((row for _, row in window if row is not None), batch):
+    missing = [i for i, of_image in enumerate(absent) if of_image]
+    window = ahead(versions, missing, workers=workers, size=2 * batch, seconds=math.inf)
+    for chunk in _chunks((row for _, rows in window for row in rows or ()), batch):
+        pixels = np.zeros((batch, *chunk[0][2].shape), dtype=np.uint8)
+        pixels[: len(chunk)] = np.stack([shown for _, _, shown in chunk])
         with torch.inference_mode():
-            stacked = torch.from_numpy(np.stack([pixels for _, pixels in chunk]))
-            rows = model.features(stacked.to(device)).float().cpu().numpy()
-        fresh.update(zip((key for key, _ in chunk), rows, strict=True))
-        if len(fresh) >= _ROWS_PER_SHARD:
-            cache.add(fresh)
-            fresh = {}
+            found = model.features(torch.from_numpy(pixels).to(device)).float().cpu().numpy()
+        for (d, key, _), row in zip(chunk, found, strict=False):
+            fresh[d][key] = row
+            if len(fresh[d]) >= _ROWS_PER_SHARD:
+                caches[d].add(fresh[d])
+                fresh[d] = {}
         done += len(chunk)
-        progress(done, len(missing), done / (time.monotonic() - started))
-    if fresh:
-        cache.add(fresh)
-    return cache.take(keys)
+        progress(done, total, done / (time.monotonic() - started))
+    for cache, rest in zip(caches, fresh, strict=True):
+        if rest:
+            cache.add(rest)
+    rows = [cache.take(own) for cache, own in zip(caches, keys, strict=True)]
+    features: NDArray[np.float32] = np.stack(rows)
+    return features
 
 
 def treated(
     config: InputConfig, sample: Sample, treatment: Treatment, seed: int
 ) -> NDArray[np.uint8]:
     """Return the tower's input for one sample, (size, size, 3) RGB; raises `ImageError`."""
-    picture = decoder.load(sample.path)
-    if treatment == "as_is":
+    return version(config, decoder.load(sample.path), sample.sha256, Draw(treatment, seed))
+
+
+def version(config: InputConfig, picture: Picture, sha256: str, draw: Draw) -> NDArray[np.uint8]:
+    """Return the tower's input for one version of a picture, (size, size, 3) RGB.
+
+    `sha256` is that of the file; what is random is drawn from it. The treatment comes first, then
+    the detector's canonical form and view, as in a scan of the treated picture.
+    """
+    if draw.treatment == "as_is":
         return input_pixels(config, picture)[0]
     image = Image.fromarray(picture.pixels)
-    rng = random.Random(f"{seed}:{sample.sha256}")
-    match treatment:
+    rng = random.Random(f"{draw.seed}:{sha256}")
+    match draw.treatment:
         case "standard":
             image = canonical.standard(image)
         case "degraded":
@@ -162,12 +237,10 @@ def treated(
         case "lowpass":
             return np.asarray(semantics.lowpass(image, config.size))
         case _:
-            assert_never(treatment)
+            assert_never(draw.treatment)
     return input_pixels(config, decoder.from_pil(image))[0]
 
 
-def _chunks(
-    rows: Iterator[tuple[str, NDArray[np.uint8]]], size: int
-) -> Iterator[list[tuple[str, NDArray[np.uint8]]]]:
+def _chunks(rows: Iterator[_Version], size: int) -> Iterator[list[_Version]]:
     while chunk := list(itertools.islice(rows, size)):
         yield chunk

@@ -20,13 +20,15 @@ from .stages import Context, Tell
 class TrainRequest:
     """What a person asked for."""
 
-    data: Path | None
-    """Labelled folder or manifest; None: the case alone."""
+    data: tuple[Path, ...]
+    """Labelled folders or manifests; none: the case alone."""
     out: Path
     """The detector file to write."""
     config: TrainConfig
     case: Path | None = None
     """Case file whose labels are trained on too."""
+    root: Path | None = None
+    """Folder that the paths in manifests are relative to; None: that of each manifest."""
     backbone_weights: Path | None = None
     cache: Path | None = None
     """Folder of frozen features and captions; None: the user's cache."""
@@ -74,7 +76,7 @@ def train(request: TrainRequest, tell: Tell) -> TrainResult | None:
         )
         tower = load_backbone(planned.frozen.backbone, planned.backbone_file)
         frozen = DetectorModel(planned.frozen, tower).eval().to(device)
-        dataset = stages.prepare(context, request.data, request.case)
+        dataset = stages.prepare(context, request.data, request.case, request.root)
         material = stages.material(context, frozen, dataset.train)
         before = stages.before(context, frozen, dataset.validation, material.teacher_head)
         torch.manual_seed(config.seed)  # first weights
@@ -97,5 +99,8 @@ def train(request: TrainRequest, tell: Tell) -> TrainResult | None:
 def _settled(config: TrainConfig, device: torch.device) -> TrainConfig:
     """Return the options with the choices that follow from the device."""
     fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    if device.type == "cpu" and config.method == "probe":
+        # With adapters on some blocks only, backward falls into a path that is slower in bfloat16.
+        fast = bool(torch.cpu.get_capabilities().get("amx_bf16", False))
     precision = config.precision or ("bfloat16" if fast else "float32")
     return dataclasses.replace(config, precision=precision)

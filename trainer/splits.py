@@ -114,14 +114,20 @@ def hold_out(
     if by not in get_args(By):
         raise UsageError(f"cannot split by {by!r}", f"known: {', '.join(get_args(By))}")
     held: set[int] = set()
-    words = []
+    drawn: dict[Label, tuple[str, dict[int, str], set[str]]] = {}
     for label in Label:
         kind, cells = _cells(samples, label, by)
         total = sum(sample.label == label for sample in samples)
         chosen = _drawn(Counter(cells.values()), share * total, seed)
-        taken = [i for i, name in cells.items() if name in chosen]
-        held.update(taken)
-        words.append(_words(label, kind, chosen, len(taken), total))
+        held.update(i for i, name in cells.items() if name in chosen)
+        if by == "source":  # a source with both classes is held out with both
+            held.update(i for i, sample in enumerate(samples) if sample.source in chosen)
+        drawn[label] = kind, cells, chosen
+    words = []
+    for label, (kind, cells, chosen) in drawn.items():
+        total = sum(sample.label == label for sample in samples)
+        taken = sum(samples[i].label == label for i in held)
+        words.append(_words(label, kind, chosen, taken, total))
         if unknown := total - len(cells):
             words.append(f"{unknown} {label} images of unknown {kind} stay in training.")
     rest = [i for i in range(len(samples)) if i not in held]

@@ -17,13 +17,13 @@ from dgsforensics.detector.checkpoint import trained_state
 from dgsforensics.detector.detector import Detector
 from dgsforensics.detector.model import DetectorModel
 
-from . import data, export, gate, student
+from . import data, export, gate, selection, student
 from .batches import Material
 from .captions import blip, given
 from .config import TrainConfig
 from .data import Dataset
 from .distributed import Group
-from .features import TREATMENTS, Treatment, extract
+from .features import Draw, draws_of, extract_draws
 from .gate import Comparison, GateCandidate
 from .journal import Journal
 from .plan import TrainPlan
@@ -63,7 +63,9 @@ class Context:
         return result
 
 
-def prepare(context: Context, source: Path | None, case: Path | None) -> Dataset:
+def prepare(
+    context: Context, sources: Sequence[Path], case: Path | None, root: Path | None = None
+) -> Dataset:
     """Return images checked and split; a run that goes on takes the split that was recorded."""
     config, file = context.config, context.place.split
 
@@ -73,8 +75,11 @@ def prepare(context: Context, source: Path | None, case: Path | None) -> Dataset
             data.still_there(dataset)
             return dataset
         notes: list[str] = []
+        listed = data.gather(sources, case, notes.append, root)
+        chosen, remarks = selection.select(listed, config.sources)
+        notes += remarks
         dataset = data.prepare(
-            data.gather(source, case, notes.append),
+            chosen,
             share=config.validation,
             by=config.split_by,
             seed=config.seed,
@@ -91,44 +96,43 @@ def prepare(context: Context, source: Path | None, case: Path | None) -> Dataset
 def material(context: Context, frozen: DetectorModel, samples: Sequence[Sample]) -> Material:
     """Return frozen features of the training images, and the teacher's head on them (stage 1)."""
     config = context.config
-    treatment = TREATMENTS[config.augmentation]
-    draws = 1 if treatment == "as_is" else config.draws
-    features = [
-        _frozen(context, frozen, samples, treatment, config.seed + draw) for draw in range(draws)
-    ]
+    versions = draws_of(config.augmentation, config.draws, config.first_as_is, config.seed)
+    features = _frozen(context, frozen, samples, versions)
     weights = balanced_weights(list(samples), config.balance)
     head = fit_head(
-        np.concatenate(features),
-        np.tile(labels_of(samples), draws),
-        np.tile(weights, draws),
+        features.reshape(-1, features.shape[-1]),
+        np.tile(labels_of(samples), len(versions)),
+        np.tile(weights, len(versions)),
         config.l2,
         context.plan.prior,
     )
     semantics = None
     match config.suppression:
         case "lowpass":
-            semantics = _frozen(context, frozen, samples, "lowpass", 0)
+            [semantics] = _frozen(context, frozen, samples, [Draw("lowpass")])
         case "captions":
             semantics = _captioned(context, samples)
-    return Material(samples, weights, head, np.stack(features), semantics)
+    return Material(samples, weights, head, features, semantics)
 
 
 def _frozen(
     context: Context,
     frozen: DetectorModel,
     samples: Sequence[Sample],
-    treatment: Treatment,
-    seed: int,
+    draws: Sequence[Draw],
+    *,
+    exact: bool = False,
 ) -> NDArray[np.float32]:
-    low = context.config.precision == "bfloat16" and treatment != "as_is"
-    what = f"frozen features ({treatment.replace('_', ' ')} {seed})"
+    """Return features (draws, N, D); `exact`: as a scan computes them, whatever the precision."""
+    low = context.config.precision == "bfloat16" and not exact
+    what = "frozen features (" + ", ".join(map(str, draws)) + ")"
     return context.first(
-        lambda: extract(
+        lambda: extract_draws(
             frozen,
             samples,
-            treatment,
+            draws,
             context.cache / "features",
-            seed=seed,
+            workers=context.workers,
             precision=torch.bfloat16 if low else torch.float32,
             progress=lambda done, total, rate: context.tell(what, done, total, {"images/s": rate}),
         )
@@ -169,7 +173,7 @@ def before(
         return GateCandidate(
             _name(base.config.name), _score(context, detector, samples), detector.thresholds.upper
         )
-    features = _frozen(context, frozen, samples, "as_is", 0)
+    [features] = _frozen(context, frozen, samples, [Draw("as_is")], exact=True)
     if base is None:
         return GateCandidate(
             "the teacher, a head on the frozen tower", _linear(teacher, features), None

@@ -36,11 +36,19 @@ _OPTIONS = (
 def train(
     context: typer.Context,
     data: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Argument(
             help="Folder with real/ and fake/ (or 0_real/, 1_fake/) at any depth, or a manifest "
-            "(.jsonl, .csv) with path and label. With --from-case it may be left out.",
+            "(.jsonl, .csv) with path and label; or several. With --from-case it may be left out.",
             show_default=False,
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder that the paths in a manifest are relative to.",
+            show_default="the manifest's own",
         ),
     ] = None,
     from_case: Annotated[
@@ -200,12 +208,13 @@ def train(
     merged: dict[str, Any] = {**weak, **file, **strong}
     if merged.get("captions") == "none":
         del merged["captions"]
-    named_after = data or from_case
+    named_after = data[0] if data else from_case
     if named_after is None:
         raise UsageError("nothing to train on", "give DATA, --from-case, or both")
     name = named_after.absolute().stem or "detector"
     request = run.TrainRequest(
-        data=data,
+        data=tuple(data or ()),
+        root=root,
         case=from_case and location.find(from_case),
         out=out or folders.user_folder() / f"{name}.safetensors",
         config=options.TrainConfig.from_dict(merged),

@@ -96,24 +96,31 @@ class Sample:
 
 
 def read(
-    data: Path,
+    data: Path | Sequence[Path],
     root: Path | None = None,
     notice: Callable[[str], None] = lambda text: None,
     *,
     also: Sequence[ListedImage] = (),
 ) -> list[ListedImage]:
     """Return what a folder or manifest lists for training, in its order; see the module for the
-    layouts.
+    layouts. Several folders or manifests are listed one after the other.
 
     The paths in a manifest are relative to `root`, by default the folder it lies in. `notice` is
     told how many images were left out and why. `also` comes from elsewhere, and after it. Raises
     `UsageError` naming the place that cannot be read or understood, or when a class is missing.
     """
-    listed, remarks = _select(data, root, "test", _refuse)
+    places = [data] if isinstance(data, Path) else list(data)
+    listed: list[ListedImage] = []
+    remarks: list[str] = []
+    for place in places:
+        found, left_out = _select(place, root, "test", _refuse)
+        listed += found
+        remarks += left_out
     listed += also
     present = {row.label for row in listed}
     if missing := [label.value for label in Label if label not in present]:
-        words = "; ".join([f"{data}: no {' and no '.join(missing)} images", *remarks])
+        where = ", ".join(map(str, places))
+        words = "; ".join([f"{where}: no {' and no '.join(missing)} images", *remarks])
         raise UsageError(words, _LAYOUTS)
     for remark in remarks:
         notice(remark)
