@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from conftest import encode, photo
 from dgsforensics import cli
@@ -126,7 +127,7 @@ def test_thresholds_are_those_of_the_photographs(dgsf, holiday, detector):
     assert (rates[0.01]["promised_from"], rates[0.01]["confident_from"]) == (99, 368)
     assert found["photographs"] == {
         **{"folder": "holiday", "files": 40, "unread": 0},
-        **{"copies": 0, "near_duplicates": 0, "used": 40},
+        **{"outside": 0, "copies": 0, "near_duplicates": 0, "used": 40},
     }
     assert "only 40 photographs" in err
 
@@ -320,9 +321,18 @@ def test_copies_and_near_duplicates_count_once(dgsf, holiday):
     found = json.loads(dgsf("calibrate", holiday, "--json")[1])
     assert found["photographs"] == {
         **{"folder": "holiday", "files": 44, "unread": 0},
-        **{"copies": 1, "near_duplicates": 3, "used": 40},
+        **{"outside": 0, "copies": 1, "near_duplicates": 3, "used": 40},
     }
     assert len(checkpoint.read(mine("tiny-holiday")).calibration.real) == 40
+
+
+def test_what_is_no_photograph_does_not_count(dgsf, holiday):
+    before = json.loads(dgsf("calibrate", holiday, "--json")[1])
+    Image.new("RGB", (300, 200), (250, 250, 250)).save(holiday / "blank.png")
+    found = json.loads(dgsf("calibrate", holiday, "--json", "--force")[1])
+    assert (found["photographs"]["files"], found["photographs"]["outside"]) == (41, 1)
+    assert found["photographs"]["used"] == 40
+    assert found["rates"] == before["rates"]
 
 
 @pytest.mark.parametrize("which", ["photographs", "generated images"])

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dgsforensics.detector.binomial import interval
+from dgsforensics.detector.binomial import interval, photographs_for, smallest_rate
 from dgsforensics.detector.calibration import (
     DEFAULT_FPR,
+    FEWEST_SOURCES,
+    SOURCE_FPR,
     Calibration,
+    CalibrationSource,
     fit,
-    photographs_for,
-    smallest_rate,
 )
 from dgsforensics.errors import CheckpointError, UsageError
 from dgsforensics.records import Verdict
@@ -361,6 +362,7 @@ def test_there_and_back(
 
 
 SOUND = made().to_dict()
+NEEDED = sorted(SOUND.keys() - {"sources"})
 
 
 @pytest.mark.parametrize(
@@ -371,7 +373,7 @@ SOUND = made().to_dict()
         "calibration",
         3,
         {},
-        *({key: value for key, value in SOUND.items() if key != gone} for gone in SOUND),
+        *({key: value for key, value in SOUND.items() if key != gone} for gone in NEEDED),
         SOUND | {"temperature": "hot"},
         SOUND | {"temperature": None},
         SOUND | {"temperature": 0},
@@ -395,3 +397,74 @@ SOUND = made().to_dict()
 def test_damage_is_named(damaged: object) -> None:
     with pytest.raises(CheckpointError, match="damaged calibration"):
         Calibration.from_dict(damaged)
+
+
+# By source
+
+
+def of_sources(sources: dict[str, list[float]]) -> Calibration:
+    everything = tuple(sorted(x for logits in sources.values() for x in logits))
+    kept = tuple(CalibrationSource(name, tuple(sorted(x))) for name, x in sources.items())
+    return Calibration(1.0, 0.0, everything, (50.0,), "a test", kept)
+
+
+def sources_of(count: int, photographs: int, seed: int = 0) -> dict[str, list[float]]:
+    rng = np.random.default_rng(seed)
+    return {
+        f"s{i}": (rng.normal(0, 1) + rng.normal(0, 1, photographs)).tolist() for i in range(count)
+    }
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(FEWEST_SOURCES, 15), st.integers(19, 120), st.integers(0, 10**6))
+def test_the_default_keeps_the_rate_of_every_source_and_of_all_together(count, size, seed) -> None:
+    sources = sources_of(count, size, seed)
+    calibration = of_sources(sources)
+    upper = calibration.thresholds().upper
+    for logits in sources.values():
+        assert sum(x >= upper for x in logits) <= SOURCE_FPR * size
+    assert upper >= calibration.at_fpr(max(DEFAULT_FPR, 1 / (count * size + 1)))
+    worst, names = calibration.at_source_fpr(SOURCE_FPR)
+    assert len(names) == count and upper >= worst
+    assert sum(x >= worst - 0.001 for x in sources[names[0]]) >= math.floor(SOURCE_FPR * size)
+
+
+def test_the_header_says_how_many_sources_and_how_many_others_may_exceed_it() -> None:
+    calibration = of_sources(sources_of(10, 40))
+    origin = calibration.thresholds().origin
+    assert "each of 10 sources" in origin and "up to 31% of other sources" in origin
+    assert "\n" not in origin
+    assert "false-positive rate 0.05" in calibration.thresholds(fpr=0.05).origin
+
+
+def test_small_sources_have_no_say_and_few_sources_promise_nothing() -> None:
+    sources = sources_of(6, 30) | {"tiny": [40.0] * 5}
+    worst, names = of_sources(sources).at_source_fpr(SOURCE_FPR)
+    assert worst < 40 and "tiny" not in names and len(names) == 6
+    few = of_sources(sources_of(FEWEST_SOURCES - 1, 30))
+    assert few.thresholds().upper == few.at_fpr(DEFAULT_FPR)
+
+
+def test_sources_survive_the_round_trip_and_older_files_have_none() -> None:
+    calibration = of_sources(sources_of(5, 20))
+    data = json.loads(json.dumps(calibration.to_dict()))
+    assert Calibration.from_dict(data) == calibration
+    del data["sources"]
+    old = Calibration.from_dict(data)
+    assert old.sources == ()
+    assert old.thresholds().upper == old.at_fpr(1 / (len(old.real) + 1))
+
+
+def test_sources_that_are_not_what_was_measured_are_damage() -> None:
+    data = of_sources(sources_of(5, 20)).to_dict()
+    for broken in ({"a": [1.0]}, ["a"], {"a": "x"}):
+        with pytest.raises(CheckpointError, match="damaged calibration"):
+            Calibration.from_dict(data | {"sources": broken})
+
+
+def test_a_fit_keeps_the_sources_of_the_photographs() -> None:
+    values, labels = draw(60, 40, 3.0)
+    names = [f"s{i % 3}" for i in range(100)]
+    found = fit(values, labels, "a test", names)
+    assert [source.name for source in found.sources] == ["s0", "s1", "s2"]
+    assert sorted(x for source in found.sources for x in source.real) == list(found.real)

@@ -16,6 +16,7 @@ from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.checkpoint import trained_state
 from dgsforensics.detector.detector import Detector
 from dgsforensics.detector.model import DetectorModel
+from dgsforensics.wording import printable
 
 from . import data, export, gate, selection, student
 from .batches import Material
@@ -268,6 +269,8 @@ def _calibration(logits: NDArray[np.float64], dataset: Dataset) -> Calibration:
     labels = labels_of(dataset.validation)
     real = int((labels == 0).sum())
     try:
-        return calibration.fit(logits, labels, f"{real} photographs held out of training")
+        sources = [printable(sample.source) for sample in dataset.validation]
+        measured_on = f"{real} photographs held out of training"
+        return calibration.fit(logits, labels, measured_on, sources)
     except ValueError:  # it ranks photographs above generated images; the gate has rejected it
         return Calibration.none()

@@ -11,8 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dgsforensics.detector import calibration
-from dgsforensics.detector.binomial import clean_trials, interval
-from dgsforensics.detector.calibration import Calibration, photographs_for, smallest_rate
+from dgsforensics.detector.binomial import (
+    clean_trials,
+    interval,
+    photographs_for,
+    smallest_rate,
+)
+from dgsforensics.detector.calibration import Calibration
 from dgsforensics.errors import UsageError
 from dgsforensics.pictures import near_duplicates
 from dgsforensics.records import Failure, Prediction
@@ -32,6 +37,8 @@ class FolderCount:
     files: int
     unread: int
     """Left out: without a score, or not to be counted for another reason that is listed."""
+    outside: int
+    """Left out: no photographs, as a scan would say; see `domain`."""
     copies: int
     """Left out: equal in content to another one."""
     near_duplicates: int
@@ -83,13 +90,16 @@ def count(
 ) -> FolderCount:
     """Return what counts: the first of each content, and of those the first of each group.
 
+    What is out of domain does not count: a scan never flags it, so its score sets no threshold.
+
     `fingerprints` are those of `groups` by SHA-256; contents in `without` do not count.
     """
     scored = [
         row for row in rows if isinstance(row, Prediction) and row.facts.sha256 not in without
     ]
+    within = [row for row in scored if row.domain is None]
     distinct: dict[str, float] = {}
-    for row in scored:
+    for row in within:
         assert row.facts.sha256 is not None  # every file that was scored was hashed
         distinct.setdefault(row.facts.sha256, row.logit)
     group = near_duplicates.group([fingerprints[sha256] for sha256 in distinct])
@@ -98,7 +108,8 @@ def count(
         folder=folder,
         files=len(rows),
         unread=len(rows) - len(scored),
-        copies=len(scored) - len(distinct),
+        outside=len(scored) - len(within),
+        copies=len(within) - len(distinct),
         near_duplicates=len(distinct) - len(counting),
         logits=tuple(counting),
     )
@@ -110,7 +121,8 @@ def refuse_too_few(images: FolderCount, kind: str) -> None:
         return
     raise UsageError(
         f"{len(images.logits)} {kind} are too few: {images.files} files, of them {images.unread} "
-        f"without a score, {images.copies} copies, {images.near_duplicates} near-duplicates",
+        f"without a score, {images.outside} out of domain, {images.copies} copies, "
+        f"{images.near_duplicates} near-duplicates",
         f"give {FEWEST} or more; to promise a false-positive rate of 1 % takes "
         f"{photographs_for(0.01)} photographs",
     )
@@ -139,7 +151,8 @@ def fit(
     are no higher than those of photographs.
     """
     if fake is None:
-        return replace(before, real=tuple(sorted(real.logits)), measured_on=measured_on)
+        measured = tuple(sorted(real.logits))
+        return replace(before, real=measured, measured_on=measured_on, sources=())
     logits = np.array([*real.logits, *fake.logits], dtype=np.float64)
     labels = np.repeat([0, 1], [len(real.logits), len(fake.logits)]).astype(np.int64)
     try:

@@ -280,6 +280,7 @@ def _origin_of_generated(base: Checkpoint, fake: FolderCount | None, today: str)
 def _words(images: FolderCount, today: str) -> str:
     return (
         f"{len(images.logits)} in the folder '{images.folder}' ({today}): {images.files} files, "
-        f"less {images.unread} without a score, {images.copies} copies and "
+        f"less {images.unread} without a score, {images.outside} out of domain, "
+        f"{images.copies} copies and "
         f"{images.near_duplicates} near-duplicates"
     )

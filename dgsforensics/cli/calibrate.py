@@ -160,7 +160,8 @@ def _show(found: "CalibrationResult") -> None:
     for images, kind in _classes(found):
         output.show(
             f"{len(images.logits)} {kind} count, of {images.files} files in {images.folder} "
-            f"({images.unread} without a score, {images.copies} copies, "
+            f"({images.unread} without a score, {images.outside} out of domain, "
+            f"{images.copies} copies, "
             f"{images.near_duplicates} near-duplicates)"
         )
     output.show("")
@@ -260,6 +261,7 @@ def _counts(images: "FolderCount") -> dict[str, Any]:
         "folder": images.folder,
         "files": images.files,
         "unread": images.unread,
+        "outside": images.outside,
         "copies": images.copies,
         "near_duplicates": images.near_duplicates,
         "used": len(images.logits),

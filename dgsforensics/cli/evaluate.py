@@ -175,7 +175,7 @@ def _print(found: "Evaluation", *, as_json: bool, as_csv: bool) -> None:
     """Print the results to standard output."""
     from rich.console import Console
 
-    from dgsforensics.evaluation import output
+    from dgsforensics.evaluation import output, protocol_table
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8 whatever the locale
@@ -188,7 +188,7 @@ def _print(found: "Evaluation", *, as_json: bool, as_csv: bool) -> None:
             # Away from a terminal nothing limits the width.
             width = None if sys.stdout.isatty() else 1000
             console = Console(width=width, highlight=False, markup=False, emoji=False)
-            for table in output.tables(found):
+            for table in [*output.tables(found), *protocol_table.tables(found)]:
                 console.print(table)
         sys.stdout.flush()
     except BrokenPipeError:

@@ -56,3 +56,16 @@ def _log_at_most(hits: int, count: int, share: float) -> float:
     ways = math.lgamma(count + 1) - math.lgamma(hits + 1) - math.lgamma(count - hits + 1)
     last = hits * math.log(share) + (count - hits) * math.log1p(-share)
     return ways + last + math.log(total)
+
+
+def photographs_for(rate: float) -> int:
+    """Return how many photographs `Calibration.at_fpr` needs to promise a rate in (0, 1): 1/rate -
+    1.
+    """
+    whole = max(rate, 1e-300)  # the reciprocal of what is smaller may be infinite
+    return max(1, math.ceil((1 - 1e-9) / whole - 1))
+
+
+def smallest_rate(count: int) -> float:
+    """Return the smallest rate that `count` photographs support, rounded up to four decimals."""
+    return math.ceil(1e4 / (count + 1)) / 1e4

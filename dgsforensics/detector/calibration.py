@@ -11,16 +11,21 @@ the stated share of photographs is. Below the lower one it is not flagged: at mo
 generated images lie there. Between the two neither can be promised, which is what inconclusive
 means. Both hold for images from the same kind of source as those measured, and for no others;
 `docs/calibration.md` says what that covers.
+
+Where it is known which source each photograph came from, the default threshold is the one at which
+the worst of the sources keeps its rate: what one more source will do is told by how much the
+sources differ, not by how many photographs there are.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dgsforensics.detector.binomial import interval
+from dgsforensics.detector.binomial import interval, photographs_for, smallest_rate
 from dgsforensics.errors import CheckpointError, UsageError
 from dgsforensics.records import Verdict
 
@@ -28,6 +33,10 @@ DEFAULT_FPR = 0.01
 """Share of real photographs that the default threshold may flag."""
 ROUNDING = 1e-4
 """Logits that differ by less may be the same picture in batches of different size."""
+SOURCE_FPR = 0.05
+"""Share of the photographs of each source that the default threshold may flag."""
+FEWEST_SOURCES = 5
+"""Sources that can promise `SOURCE_FPR` from which on the default is that of the worst one."""
 DEFAULT_FNR = 0.2
 """Share of generated images that may fall below the inconclusive band."""
 
@@ -53,6 +62,15 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
+class CalibrationSource:
+    """What was measured on the photographs of one source."""
+
+    name: str
+    real: tuple[float, ...]
+    """Ascending logits."""
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """Temperature and intercept of the probability, and the logits that thresholds come from."""
 
@@ -66,6 +84,8 @@ class Calibration:
     """Ascending logits of generated images; empty, too, when there were photographs only."""
     measured_on: str
     """What those photographs were, for people."""
+    sources: tuple[CalibrationSource, ...] = ()
+    """The logits in `real` by source; empty where that is not known."""
 
     def __post_init__(self) -> None:
         """Check what a damaged file would break."""
@@ -76,6 +96,8 @@ class Calibration:
             raise CheckpointError("damaged calibration: logits of generated images only")
         if list(self.real) != sorted(self.real) or list(self.generated) != sorted(self.generated):
             raise CheckpointError("damaged calibration: logits are not sorted")
+        if self.sources and sorted(x for s in self.sources for x in s.real) != list(self.real):
+            raise CheckpointError("damaged calibration: the sources are not what was measured")
 
     @classmethod
     def none(cls) -> "Calibration":
@@ -133,7 +155,27 @@ class Calibration:
                 f"the smallest rate it supports is {smallest_rate(count)}; "
                 f"this one takes {photographs_for(rate)} photographs",
             )
-        highest_passed = self.real[count - 1 - allowed]
+        return self._just_above(self.real[count - 1 - allowed])
+
+    def at_source_fpr(self, rate: float) -> tuple[float, tuple[str, ...]]:
+        """Return a logit from which at most a share `rate` of each source is flagged, and the names
+        of the sources that say so, the worst first.
+
+        Each has its own threshold as in `at_fpr`, and the highest one holds. Sources with fewer
+        photographs than the rate takes have no say; without any the logit is minus infinity. Were
+        the sources drawn at random, the share of sources that exceed the rate would be below the
+        upper end of `binomial.interval(0, len(names))`, in 97.5 % of such draws.
+        """
+        highest = {
+            source.name: source.real[len(source.real) - 1 - allowed]
+            for source in self.sources
+            if (allowed := math.floor(rate * (len(source.real) + 1) + 1e-9) - 1) >= 0
+        }
+        names = tuple(sorted(highest, key=lambda name: (-highest[name], name)))
+        return (self._just_above(highest[names[0]]) if names else -math.inf), names
+
+    def _just_above(self, highest_passed: float) -> float:
+        """Return a threshold that no rounding of a logit that passes can reach."""
         above = [x for x in (*self.real, *self.generated) if x > highest_passed]
         gap = min([(x - highest_passed) / 2 for x in above], default=ROUNDING)
         return max(highest_passed + min(gap, ROUNDING), math.nextafter(highest_passed, math.inf))
@@ -172,6 +214,14 @@ class Calibration:
             rate = max(DEFAULT_FPR, smallest) if fpr is None else fpr
             upper = self.at_fpr(rate)
             origin = f"false-positive rate {rate:g}"
+            worst, names = self.at_source_fpr(SOURCE_FPR)
+            if fpr is None and len(names) >= FEWEST_SOURCES:
+                upper = max(upper, worst)
+                beyond = interval(0, len(names))[1]
+                origin = (
+                    f"at most {SOURCE_FPR:.0%} of the photographs of each of {len(names)} sources, "
+                    f"which up to {beyond:.0%} of other sources may exceed"
+                )
         low, high = interval(sum(x >= upper for x in self.real), len(self.real))
         origin += f", measured {low:.1%} to {high:.1%} (95 % interval) on {self.measured_on}"
         lower = min(self.at_fnr(DEFAULT_FNR), upper) if self.generated else upper
@@ -185,6 +235,7 @@ class Calibration:
             "real": list(self.real),
             "generated": list(self.generated),
             "measured_on": self.measured_on,
+            "sources": {source.name: list(source.real) for source in self.sources},
         }
 
     @classmethod
@@ -197,15 +248,25 @@ class Calibration:
                 tuple(float(x) for x in data["real"]),
                 tuple(float(x) for x in data["generated"]),
                 str(data["measured_on"]),
+                tuple(
+                    CalibrationSource(str(name), tuple(float(x) for x in logits))
+                    for name, logits in data.get("sources", {}).items()  # not in older files
+                ),
             )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"damaged calibration: {error!r}") from error
 
 
-def fit(logits: NDArray[np.float64], labels: NDArray[np.int64], measured_on: str) -> Calibration:
+def fit(
+    logits: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    measured_on: str,
+    sources: Sequence[str] | None = None,
+) -> Calibration:
     """Fit temperature and intercept by maximum likelihood (Platt 1999), classes weighing alike.
 
-    `logits` (N,), `labels` (N,) with 1 for generated. Newton's method on the two parameters, with
+    `logits` (N,), `labels` (N,) with 1 for generated, `sources` (N,) where each image is from, or
+    None where that is not known. Newton's method on the two parameters, with
     Platt's softened targets, so that separable data keep a finite temperature. Where the logits
     rank the classes the wrong way round no positive temperature exists: `ValueError`.
     """
@@ -233,17 +294,18 @@ def fit(logits: NDArray[np.float64], labels: NDArray[np.int64], measured_on: str
         real=tuple(sorted(negative.tolist())),
         generated=tuple(sorted(positive.tolist())),
         measured_on=measured_on,
+        sources=() if sources is None else by_source(logits, labels, sources),
     )
 
 
-def photographs_for(rate: float) -> int:
-    """Return how many photographs `Calibration.at_fpr` needs to promise a rate in (0, 1): 1/rate -
-    1.
-    """
-    whole = max(rate, 1e-300)  # the reciprocal of what is smaller may be infinite
-    return max(1, math.ceil((1 - 1e-9) / whole - 1))
-
-
-def smallest_rate(count: int) -> float:
-    """Return the smallest rate that `count` photographs support, rounded up to four decimals."""
-    return math.ceil(1e4 / (count + 1)) / 1e4
+def by_source(
+    logits: NDArray[np.float64], labels: NDArray[np.int64], sources: Sequence[str]
+) -> tuple[CalibrationSource, ...]:
+    """Return the logits of the photographs by source, in the order of the names."""
+    found: dict[str, list[float]] = {}
+    for logit, label, name in zip(logits.tolist(), labels.tolist(), sources, strict=True):
+        if label == 0:
+            found.setdefault(name, []).append(logit)
+    return tuple(
+        CalibrationSource(name, tuple(sorted(real))) for name, real in sorted(found.items())
+    )

@@ -12,6 +12,7 @@ from typing import Any
 from rich.table import Table
 
 from dgsforensics.evaluation.bootstrap import Estimate
+from dgsforensics.evaluation.protocol import Protocol
 from dgsforensics.records import UnreadFile
 from dgsforensics.tables import to_json
 from dgsforensics.wording import printable
@@ -130,12 +131,15 @@ class Evaluation:
     rows: tuple[FigureRow, ...]
     differences: tuple[Difference, ...]
     curves: tuple[Curves, ...]
+    protocols: tuple[Protocol, ...] = ()
+    """By detector and tier; none where the data name fewer than two sources."""
 
 
 def as_json(found: Evaluation) -> str:
     """Return one document, on one line for each part of it."""
     parts = asdict(found)
-    lists = {name: parts.pop(name) for name in ("rows", "differences", "curves", "unread")}
+    split = ("rows", "differences", "curves", "protocols", "unread")
+    lists = {name: parts.pop(name) for name in split}
     head = to_json({"schema": SCHEMA} | parts)[:-1]
     for name, values in lists.items():
         lines = ",\n".join(to_json(value) for value in values)

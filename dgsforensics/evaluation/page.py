@@ -18,6 +18,8 @@ from dgsforensics.evaluation.output import (
     interval,
     number,
 )
+from dgsforensics.evaluation.protocol import Protocol
+from dgsforensics.evaluation.protocol_table import SOURCE_HEADS, source_cells, summary
 
 _STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #1a1a1a; --faint: #6b6b6b;
@@ -68,6 +70,8 @@ def render(found: Evaluation) -> str:
         for subject in found.detectors:
             rows = [row for row in found.rows if (row.detector, row.tier) == (subject.name, tier)]
             parts.append(_figures(subject.name, rows, figure_names(found)))
+            of_tier = [p for p in found.protocols if (p.detector, p.tier) == (subject.name, tier)]
+            parts += map(_protocol, of_tier)
     parts += [
         _differences(found),
         _unread(found),
@@ -172,6 +176,16 @@ def _figures(name: str, rows: Sequence[FigureRow], names: Sequence[str]) -> str:
         for row in rows
     ]
     return f"<h3>{escaped(name)}</h3>" + _table(heads, body)
+
+
+def _protocol(protocol: Protocol) -> str:
+    heads = ["", *SOURCE_HEADS]
+    body = [
+        [escaped(figures.name), *map(escaped, source_cells(figures))]
+        for figures in protocol.sources
+    ]
+    facts = _facts(summary(protocol))
+    return f"<h3>{escaped(protocol.detector)}, sources alike</h3>{facts}{_table(heads, body)}"
 
 
 def _differences(found: Evaluation) -> str:

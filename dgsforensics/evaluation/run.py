@@ -19,7 +19,7 @@ from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.detector.detector import Detector
 from dgsforensics.detector.devices import pick_device
 from dgsforensics.errors import UsageError
-from dgsforensics.evaluation import bootstrap, metrics, scorecard, scores, slices, tiers
+from dgsforensics.evaluation import bootstrap, metrics, protocol, scorecard, scores, slices, tiers
 from dgsforensics.evaluation.metrics import Bools, Floats
 from dgsforensics.evaluation.output import (
     Curves,
@@ -29,6 +29,7 @@ from dgsforensics.evaluation.output import (
     FigureRow,
     Subject,
 )
+from dgsforensics.evaluation.protocol import Protocol
 from dgsforensics.evaluation.scorecard import JudgedDetector
 from dgsforensics.evaluation.slices import By, SliceImage
 from dgsforensics.interrupts import remembered_interrupt
@@ -104,12 +105,16 @@ def run(request: EvaluationRequest, tell: Tell) -> Evaluation:
     rows: list[FigureRow] = []
     differences: list[Difference | None] = []
     curves: list[Curves | None] = []
+    protocols: list[Protocol] = []
     todo = len(request.tiers) * len(contenders) * len(parts)
     for tier in request.tiers:
         first = contenders[0], logits[contenders[0].name, tier][used]
         for contender in contenders:
             own = logits[contender.name, tier][used]
             out = beyond[contender.name, tier][used]
+            upper = contender.cuts[None].upper
+            whole = protocol.measure(contender.name, tier, entries, own, out, upper)
+            protocols += [] if whole is None else [whole]
             curves.append(scorecard.curves(contender, tier, parts[0], entries, own))
             for part in parts:
                 rows.append(scorecard.row(contender, tier, part, entries, own, out))
@@ -136,6 +141,7 @@ def run(request: EvaluationRequest, tell: Tell) -> Evaluation:
         rows=tuple(rows),
         differences=tuple(found for found in differences if found is not None),
         curves=tuple(found for found in curves if found is not None),
+        protocols=tuple(protocols),
     )
 
 
