@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 from dgsforensics import atomic
 from dgsforensics.case import transfer
-from dgsforensics.case.schema import immediate
 from dgsforensics.case.store import Case
 from dgsforensics.case.transfer import holds
 from dgsforensics.errors import CaseError, UsageError
@@ -132,8 +131,17 @@ def operations(case: Case, *states: OperationState) -> list[Operation]:
             states,
         ).fetchall()
     return [
-        Operation(number, run, OperationKind(kind), _path(source), _path(target), *rest)
-        for number, run, kind, source, target, *rest in rows
+        Operation(
+            id=row["id"],
+            run=row["run"],
+            kind=OperationKind(row["kind"]),
+            source=_path(row["source"]),
+            target=_path(row["target"]),
+            sha256=row["sha256"],
+            written=row["written"],
+            time=row["time"],
+        )
+        for row in rows
     ]
 
 
@@ -162,7 +170,7 @@ def mark(case: Case, operation: Operation, state: OperationState) -> None:
 
     A sidecar that is done took the place of any before it, which then cannot be taken back.
     """
-    with case.reading() as db, immediate(db):
+    with case.writing() as db:
         db.execute(f"{_ADD.replace('INSERT', 'INSERT OR REPLACE')}", _values(operation, state))
         if operation.kind == OperationKind.MOVE and state in (
             OperationState.DONE,

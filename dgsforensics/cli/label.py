@@ -52,7 +52,7 @@ def label(
     configure_logging(debug=debug)
     from dgsforensics import console
     from dgsforensics.case.store import Case
-    from dgsforensics.files.walk import read_list_from
+    from dgsforensics.files.lists import read_list_from
     from dgsforensics.records import Judgement
     from dgsforensics.review import labels
     from dgsforensics.review.session import Review

@@ -4,6 +4,7 @@ import io
 import sys
 from collections.abc import Sequence
 
+from dgsforensics.console import abandon_stdout
 from dgsforensics.errors import UsageError
 
 
@@ -21,8 +22,8 @@ def show(*lines: str) -> None:
         for line in lines:
             print(printable(line))
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise  # a reader that has seen enough
+    except BrokenPipeError:  # a reader that has seen enough: what is being done goes on
+        abandon_stdout()
     except OSError as error:
         raise UsageError(f"cannot write the results: {error.strerror}") from error
 

@@ -8,9 +8,10 @@ import io
 import sys
 from collections.abc import Iterator
 
+from dgsforensics import wording
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Judgement
-from dgsforensics.review import phrases, queries
+from dgsforensics.review import queries
 from dgsforensics.review.dossier import describe
 from dgsforensics.review.queries import Order
 from dgsforensics.review.session import Item, Review
@@ -105,13 +106,12 @@ def _line(review: Review, items: list[Item], place: int) -> str:
     """Return one image in a sentence."""
     item = items[place]
     chance = item.probability
-    score = "" if chance is None else f", probability {phrases.percent(chance).strip()}"
+    score = "" if chance is None else f", probability {wording.percent(chance).strip()}"
     label = review.judgement(item)
     said = f", labelled {label}" if label else ", no label"
     note = f", note: {printable(review.note_of(item))}" if review.note_of(item) else ""
-    kind = item.kind.replace("_", " ")
     name = printable(item.path.relative_to(review.root))
-    return f"{place + 1} of {len(items)}: {name}, {kind}{score}{said}{note}"
+    return f"{place + 1} of {len(items)}: {name}, {item.kind}{score}{said}{note}"
 
 
 def _evidence(review: Review, item: Item) -> Iterator[str]:

@@ -17,7 +17,7 @@ from dgsforensics.review.session import Item, Review
 Test = Callable[[Item], bool]
 
 NAMES = {
-    "verdict": "flagged, inconclusive, not_flagged, unreadable or unsupported; several with commas",
+    "verdict": "flagged, inconclusive, not-flagged, unreadable or unsupported; several with commas",
     "label": "ai, real, unsure, unfit, any or none",
     "score": "0.9.., ..0.2 or 0.5..0.9: the probability",
     "format": "jpeg, png, webp, ...",
@@ -82,7 +82,8 @@ def _word(review: Review, word: str) -> Test:
     values = value.casefold().split(",")
     match name:
         case "verdict":
-            kinds = _known(name, values, [*Verdict, Status.UNREADABLE, Status.UNSUPPORTED])
+            known = [*Verdict, Status.UNREADABLE, Status.UNSUPPORTED]
+            kinds = _known(name, [_spaced(text) for text in values], known)
             return lambda item: item.kind in kinds
         case "label":
             labels = _known(name, values, [*Judgement, "any", "none"])
@@ -94,7 +95,7 @@ def _word(review: Review, word: str) -> Test:
             kinds = [_FORMATS.get(value, value) for value in values]
             return lambda item: (item.row.facts.format or "").casefold() in kinds
         case "mark":
-            marks = _known(name, [text.replace("-", " ") for text in values], list(Mark))
+            marks = _known(name, [_spaced(text) for text in values], list(Mark))
             return lambda item: any(mark in marks for mark in item.marks)
         case "camera" | "software":
             mark, part = Mark(name), value.casefold()
@@ -126,6 +127,11 @@ def agreement(review: Review, item: Item) -> bool | None:
     """Return whether those who labelled an image say the same; None with fewer than two."""
     labels = [d.judgement for d in review.decisions(item) if d.judgement is not None]
     return None if len(labels) < 2 else len(set(labels)) == 1
+
+
+def _spaced(text: str) -> str:
+    """A word as it is spelled everywhere else; in a filter a blank would end it."""
+    return text.replace("-", " ").replace("_", " ")
 
 
 def _has_label(label: Judgement | None, wanted: Sequence[str]) -> bool:

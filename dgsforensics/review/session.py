@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dgsforensics.case.decisions import Log, LogEntry
-from dgsforensics.case.store import Case, as_text
+from dgsforensics.case.recording import as_text
+from dgsforensics.case.store import Case
 from dgsforensics.detector.calibration import Calibration, Thresholds
 from dgsforensics.errors import CaseError
 from dgsforensics.records import (

@@ -12,7 +12,7 @@ from dgsforensics.review.session import Item, Review
 from dgsforensics.wording import printable
 
 VERDICTS = (
-    *(Verdict.FLAGGED, Verdict.INCONCLUSIVE, Verdict.NOT_FLAGGED),
+    *(verdict.replace(" ", "-") for verdict in Verdict),
     f"{Status.UNREADABLE},{Status.UNSUPPORTED}",
 )
 """What `next_verdict` goes through."""
