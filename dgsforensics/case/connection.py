@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self
 
-from dgsforensics.case.schema import APPLICATION_ID, FUNCTIONS, MIGRATIONS
+from dgsforensics.case import schema
 from dgsforensics.errors import CaseError
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ def _read_only(path: Path) -> sqlite3.Connection:
         f"{path.as_uri()}?mode=ro{alone}", uri=True, isolation_level=None, check_same_thread=False
     )
     db.row_factory = sqlite3.Row
-    if _schema_version(db, path) < len(MIGRATIONS):
+    if _schema_version(db, path) < len(schema.MIGRATIONS):
         db.close()
         raise CaseError(
             f"{path}: of an older version, and cannot be brought up to date: it may only be read",
@@ -215,12 +215,13 @@ def _refuse_foreign(path: Path) -> None:
 
 def _schema_version(db: sqlite3.Connection, path: Path) -> int:
     """Return the schema version of our database; `CaseError` if it is another's or too new."""
-    if _pragma(db, "application_id") != APPLICATION_ID:
+    if _pragma(db, "application_id") != schema.APPLICATION_ID:
         raise CaseError(f"{path}: this database belongs to another application", _OTHER_FILE)
     version = _pragma(db, "user_version")
-    if version > len(MIGRATIONS):
+    if version > len(schema.MIGRATIONS):
         raise CaseError(
-            f"{path}: written by a newer version (schema {version}, known up to {len(MIGRATIONS)})",
+            f"{path}: written by a newer version (schema {version}, known up to "
+            f"{len(schema.MIGRATIONS)})",
             "update dgsforensics, or name another case file",
         )
     return version
@@ -228,17 +229,17 @@ def _schema_version(db: sqlite3.Connection, path: Path) -> int:
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
     """Bring the schema up to date; of processes that come at once, one does each step."""
-    for name, count, function in FUNCTIONS:
+    for name, count, function in schema.FUNCTIONS:
         db.create_function(name, count, function, deterministic=True)
     while True:
         with immediate(db):
             tables = int(db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
             version = _schema_version(db, path) if tables else 0
-            if version == len(MIGRATIONS):
+            if version == len(schema.MIGRATIONS):
                 return
-            for statement in MIGRATIONS[version]:
+            for statement in schema.MIGRATIONS[version]:
                 db.execute(statement)
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {version + 1}")
 
 

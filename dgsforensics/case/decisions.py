@@ -89,8 +89,39 @@ class Log:
             for number, entry in enumerate(entries, start=step):
                 row = _row(number, time, reviewer, step, action, entry)
                 head = _hash(head, row)
-                db.execute(f"INSERT INTO decision VALUES ({', '.join('?' * 16)})", (*row, head))
-                written.append(_decision(dict(zip(_NAMES, (*row, head), strict=True))))
+                written.append(_write(db, row, head))
+        return written
+
+    def take_over(self, decisions: Sequence[Decision]) -> list[Decision]:
+        """Write decisions of another log, with the reviewers and times that they have there.
+
+        Left out are those that are here already, and those older than what the same reviewer said
+        of the same image here. Returns what was written, all on disk or nothing.
+        """
+        written: list[Decision] = []
+        with self._case.durable() as db:
+            here = list(map(_decision, db.execute(f"SELECT {_COLUMNS} FROM decision ORDER BY id")))
+            held = {_what(decision) for decision in here}
+            latest = {(mine.reviewer, mine.sha256): mine.time for mine in here}
+            number, head = (here[-1].id, here[-1].hash) if here else (0, ORIGIN)
+            steps: dict[int, int] = {}
+            for decision in decisions:
+                key = decision.reviewer, decision.sha256
+                if _what(decision) in held or decision.time < latest.get(key, ""):
+                    continue
+                number += 1
+                entry = LogEntry(
+                    decision.path,
+                    decision.sha256,
+                    decision.judgement,
+                    decision.note,
+                    decision.shown,
+                )
+                step = steps.setdefault(decision.step, number)
+                who = decision.time, decision.reviewer, step, decision.action
+                row = _row(number, *who, entry)
+                head = _hash(head, row)
+                written.append(_write(db, row, head))
         return written
 
     def after(self, last: int = 0) -> list[Decision]:
@@ -157,6 +188,20 @@ def _row(
         shown = (as_text(seen.model), seen.model_sha256, *scores, seen.verdict.value)
     what = (place, entry.sha256, judged, as_text(entry.note))
     return (number, time, as_text(reviewer), step, action.value, *what, *shown)
+
+
+def _write(db: sqlite3.Connection, row: tuple[Any, ...], head: str) -> Decision:
+    marks = ", ".join("?" * len(_NAMES))
+    db.execute(f"INSERT INTO decision ({_COLUMNS}) VALUES ({marks})", (*row, head))
+    return _decision(dict(zip(_NAMES, (*row, head), strict=True)))
+
+
+def _what(decision: Decision) -> tuple[object, ...]:
+    """What tells one decision from another, wherever it stands."""
+    return (
+        *(decision.time, decision.reviewer, decision.sha256),
+        *(decision.action, decision.judgement, decision.note),
+    )
 
 
 def _decision(row: Mapping[str, Any] | sqlite3.Row) -> Decision:

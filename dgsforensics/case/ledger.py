@@ -21,7 +21,15 @@ from dgsforensics.case.store import Case
 from dgsforensics.case.transfer import holds
 from dgsforensics.errors import CaseError, UsageError
 from dgsforensics.files.content import reason_of
-from dgsforensics.records import Judgement
+from dgsforensics.records import Judgement, Verdict
+
+
+def folder_name(label: Judgement | Verdict) -> str:
+    """Return the name of the folder that files with a label or a verdict go to."""
+    return label.replace(" ", "-")
+
+
+_FOLDERS = frozenset(folder_name(label) for label in (*Judgement, *Verdict))
 
 
 class OperationKind(StrEnum):
@@ -76,7 +84,7 @@ class Operation(NamedTuple):
         same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(*ends, strict=False))
         below = 0 if beside else len(list(same))
         base = self.target.parents[below]
-        if self.kind != OperationKind.TAG and base.name in set(Judgement):
+        if self.kind != OperationKind.TAG and base.name in _FOLDERS:
             base = base.parent
         return transfer.link_below(self.source.parents[below], self.source) or transfer.link_below(
             base, self.target

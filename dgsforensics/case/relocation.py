@@ -9,7 +9,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dgsforensics.case import contents, location
+from dgsforensics.case import contents, ledger, location
+from dgsforensics.case.ledger import OperationKind, OperationState
 from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError, UsageError
 from dgsforensics.records import Failure
@@ -28,7 +29,12 @@ def root(case: Case) -> Path | None:
     folders = scans[-1].settings.options.get("folders") if scans else None
     if folders is not None and len(folders) == 1:
         return Path(folders[0])
-    parents = {os.path.dirname(path) for path, _ in contents.locations(case)}
+    moved = {
+        row.target: row.source
+        for row in ledger.operations(case, OperationState.DONE)
+        if row.kind == OperationKind.MOVE
+    }
+    parents = {moved.get(path, path).parent for path, _ in contents.locations(case)}
     try:
         return Path(os.path.commonpath(parents)) if parents else None
     except ValueError:  # on two drives

@@ -28,7 +28,7 @@ from dgsforensics.records import (
     StoredTraits,
 )
 
-_PAGE = 1000
+PAGE = 1000
 """Rows read at a time by `Case.rows`: no lock and no read transaction outlives a page."""
 _NO_LIMIT = 2**62
 """Above every id."""
@@ -40,7 +40,7 @@ _ROWS = f"""SELECT l.sha256, coalesce(i.size, l.size) AS size, coalesce(i.format
         AND p.weights_sha256 = coalesce(s.weights_sha256, s.model_sha256)
         AND p.preprocessing = s.preprocessing
     WHERE (l.scan_id, l.position) > (?, ?) AND l.scan_id <= ?
-    ORDER BY l.scan_id, l.position LIMIT {_PAGE}"""
+    ORDER BY l.scan_id, l.position LIMIT ?"""
 _SCANS = """SELECT id, started, finished, settings, tool_version, model, model_sha256,
     preprocessing, threshold, weights_sha256 FROM scan"""
 _FACTS = ("sha256", "size", "format", "width", "height", "frames")
@@ -79,7 +79,7 @@ class Case:
     def last_scan(self) -> ScanInfo | None:
         """Return the scan begun last, finished or not; None in a new case file."""
         with self.reading() as db:
-            row = db.execute(f"{_SCANS} ORDER BY id DESC LIMIT 1").fetchone()
+            row = db.execute(f"{_SCANS} ORDER BY started DESC, id DESC LIMIT 1").fetchone()
         return None if row is None else _info(row)
 
     def scans(self) -> list[ScanInfo]:
@@ -120,7 +120,7 @@ class Case:
         """Yield the files of the scans up to `last` that come after a scan and a position in it."""
         while True:
             with self.reading() as db:
-                page = db.execute(_ROWS, (*after, last)).fetchall()
+                page = db.execute(_ROWS, (*after, last, PAGE)).fetchall()
             if not page:
                 return
             yield from map(_row, page)
