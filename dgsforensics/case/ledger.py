@@ -31,6 +31,9 @@ def folder_name(label: Judgement | Verdict) -> str:
 
 _FOLDERS = frozenset(folder_name(label) for label in (*Judgement, *Verdict))
 
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+"""Windows has no such flag, and asks for a privilege to make a link."""
+
 
 class OperationKind(StrEnum):
     """What is done with a file."""
@@ -96,25 +99,20 @@ def alone(case: Case) -> Iterator[None]:
     """Let no other process do anything with files on behalf of this case meanwhile.
 
     The system lets go of the lock when the process ends, however it ends; the empty file that is
-    locked stays. Windows has no such lock. Raises `CaseError` when another process holds it.
+    locked stays. Raises `CaseError` when another process holds it.
     """
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
     real = Path(os.path.realpath(case.path))
     file = real.with_name(real.name + ".lock")
     try:
-        lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        lock = os.open(file, os.O_RDWR | os.O_CREAT | _NO_FOLLOW, 0o666)
     except OSError as error:
         raise CaseError(
             f"{file}: {reason_of(error)}", "make it a file that can be written"
         ) from error
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            _lock(lock)
+        except (BlockingIOError, PermissionError) as error:
             raise CaseError(
                 f"{case.path}: another dgsf apply is at work with this case",
                 "wait for it to end; one that was stopped goes on with fg",
@@ -127,6 +125,19 @@ def alone(case: Case) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock an open file; raises BlockingIOError, or PermissionError on Windows, where another
+    process has done so."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def operations(case: Case, *states: OperationState) -> list[Operation]:

@@ -20,6 +20,7 @@ from dgsforensics.cli import (
     export,
     label,
     models,
+    output,
     review,
     scan,
     train,
@@ -84,6 +85,7 @@ def main() -> NoReturn:
     """
     debug = "--debug" in sys.argv
     _open_streams()
+    output.start()
     try:
         app()
     except DgsError as error:

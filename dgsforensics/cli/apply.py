@@ -72,7 +72,6 @@ def apply(
     from dgsforensics import console
     from dgsforensics.case import ledger, location
     from dgsforensics.case.store import Case
-    from dgsforensics.cli import output
     from dgsforensics.wording import printable
 
     ways = {"move": move, "copy": copy, "tag": tag}
@@ -90,7 +89,6 @@ def apply(
         )
     if by_model and reviewer is not None:
         raise UsageError("--reviewer goes with labels; a verdict is the detector's")
-    output.start()
     path = location.find(case)
     if case is None:
         console.notice(printable(f"case file: {path}"))

@@ -94,7 +94,6 @@ def calibrate(
     from dgsforensics.wording import printable
 
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
-    output.start()
     request = run.CalibrationRequest(
         reals=reals,
         fakes=fakes,

@@ -26,7 +26,7 @@ app = typer.Typer(
 @interruptible()
 def list_cases(debug: Debug = False) -> None:
     """List the case files in your data folder, the one used last first."""
-    _start(debug)
+    configure_logging(debug=debug)
     from dgsforensics.case import location
 
     rows = [["last used (UTC)", "scans", "images", "labels", "folder", "case file"]]
@@ -51,7 +51,7 @@ def verify(
     debug: Debug = False,
 ) -> None:
     """Check the database, every score and the chain of decisions, and say what that covers."""
-    _start(debug)
+    configure_logging(debug=debug)
     from dgsforensics import console
     from dgsforensics.case import location
     from dgsforensics.case.store import Case
@@ -86,7 +86,7 @@ def verify(
 @interruptible()
 def show(case: CaseFile = None, debug: Debug = False) -> None:
     """Show what is in a case: its folder, its scans, what came out, who labelled how much."""
-    _start(debug)
+    configure_logging(debug=debug)
     from collections import Counter
 
     from dgsforensics.case import location, relocation
@@ -128,7 +128,7 @@ def log(
     debug: Debug = False,
 ) -> None:
     """Show all decisions in the order in which they were made."""
-    _start(debug)
+    configure_logging(debug=debug)
     from dgsforensics.case import location
     from dgsforensics.case.decisions import Log
     from dgsforensics.case.store import Case
@@ -153,11 +153,6 @@ def log(
 app.command("rm", epilog=EPILOG)(case_files.remove)
 app.command(epilog=EPILOG)(case_files.merge)
 app.command(epilog=EPILOG)(case_files.move)
-
-
-def _start(debug: bool) -> None:
-    configure_logging(debug=debug)
-    output.start()
 
 
 def _facts(path: Path) -> list[str]:

@@ -26,7 +26,6 @@ def remove(
     Scores stay in your store of scores: a new scan of the same pictures runs the model on nothing.
     """
     configure_logging(debug=debug)
-    output.start()
     from dgsforensics.case import location, relocation
     from dgsforensics.case.decisions import Log
     from dgsforensics.case.store import Case
@@ -62,7 +61,6 @@ def merge(
     case that it was done for.
     """
     configure_logging(debug=debug)
-    output.start()
     from dgsforensics.case import location, merging
     from dgsforensics.case.store import Case
 
@@ -98,7 +96,6 @@ def move(
     A folder that was renamed as a whole needs no telling: the next scan of it notices.
     """
     configure_logging(debug=debug)
-    output.start()
     from dgsforensics.case import location, relocation
     from dgsforensics.case.store import Case
 

@@ -1,6 +1,5 @@
 """`dgsf eval`: how good detectors are on labelled images."""
 
-import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -177,8 +176,6 @@ def _print(found: "Evaluation", *, as_json: bool, as_csv: bool) -> None:
 
     from dgsforensics.evaluation import output
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8 whatever the locale
     try:
         if as_json:
             sys.stdout.write(output.as_json(found))

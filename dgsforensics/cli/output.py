@@ -9,9 +9,14 @@ from dgsforensics.errors import UsageError
 
 
 def start() -> None:
-    """Switch standard output to UTF-8 whatever the locale; call this first."""
+    """Make standard output take every character, before anything is written to it.
+
+    Files and pipes get UTF-8, whatever the locale. A terminal keeps its encoding, for it would show
+    nothing else, and gets escapes for what that lacks.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")
+        encoding = sys.stdout.encoding if sys.stdout.isatty() else "utf-8"
+        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def show(*lines: str) -> None:

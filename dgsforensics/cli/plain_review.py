@@ -33,9 +33,8 @@ _WORDS |= {label.value: label for label in Judgement}
 
 def review(review: Review, query: str, order: Order, *, advance: bool) -> None:
     """Read commands until the end of the input or `q`."""
-    for stream in (sys.stdin, sys.stdout):  # a stray byte in a note is no reason to stop
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, io.TextIOWrapper):  # a stray byte in a note is no reason to stop
+        sys.stdin.reconfigure(errors="backslashreplace")
     items, place = queries.listed(review, query, order), 0
     what = printable(query) or "all"
     _say(f"{counted(len(items), 'image')}: {what}, by {order}. ? for help, q to quit.")
@@ -110,7 +109,7 @@ def _line(review: Review, items: list[Item], place: int) -> str:
     label = review.judgement(item)
     said = f", labelled {label}" if label else ", no label"
     note = f", note: {printable(review.note_of(item))}" if review.note_of(item) else ""
-    name = printable(item.path.relative_to(review.root))
+    name = phrases.place(item, str(review.root))
     return f"{place + 1} of {len(items)}: {name}, {item.kind}{score}{said}{note}"
 
 

@@ -1,6 +1,5 @@
 """One `dgsf scan`, from the request to the exit code: what is scored is counted, shown, written."""
 
-import io
 import os
 import shlex
 import sys
@@ -53,8 +52,6 @@ def run(request: ScanRequest, form: OutputForm) -> ExitCode:
     """Scan, record and report; raises `DgsError` for what stops the whole scan."""
     format_name = _format(form)
     _refuse_existing(form)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8 whatever the locale
     job = prepare(request)
     brief = _is_one_file(job) and format_name == "table" and not form.verbose
     tally = _Tally()
