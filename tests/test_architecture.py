@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 LONGEST = 330
 """Lines of a module."""
 FLOORS = (
-    {"errors", "records", "wording", "tables", "atomic", "console", "interrupts"},
+    {"errors", "records", "choices", "wording", "tables", "atomic", "console", "interrupts"},
     {"settings", "files"},
     {"pictures", "provenance", "datasets"},
     {"detector", "case"},

@@ -97,7 +97,7 @@ def test_labelling_by_list_with_a_note_and_taking_it_away(dgsf, case, files, tmp
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["photos/a.png"], "--as is missing"),
+        (["photos/a.png"], "Missing option '--as'"),
         (["photos/a.png", "--as", "fake"], "got 'fake'"),
         (["--as", "ai"], "nothing to label"),
         (["photos", "--as", "ai"], "nothing to label"),

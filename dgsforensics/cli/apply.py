@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgsforensics.choices import FiledAs
 from dgsforensics.cli.options import CaseFile, Debug, configure_logging, interruptible
 from dgsforensics.errors import ExitCode, UsageError
 from dgsforensics.records import Judgement, Verdict
@@ -24,9 +25,11 @@ EPILOG = (
     "to go on, or --undo."
 )
 _DIR = "DIR"
-_VERDICTS = {verdict.replace(" ", "-"): verdict for verdict in Verdict}
-FILED_AS = (*Judgement, *_VERDICTS)
-"""What files can be chosen by."""
+_VERDICTS = {
+    FiledAs.FLAGGED: Verdict.FLAGGED,
+    FiledAs.INCONCLUSIVE: Verdict.INCONCLUSIVE,
+    FiledAs.NOT_FLAGGED: Verdict.NOT_FLAGGED,
+}
 
 
 @interruptible()
@@ -47,10 +50,9 @@ def apply(
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Take back the last run.")] = False,
     labels: Annotated[
-        list[str] | None,
+        list[FiledAs] | None,
         typer.Option(
             "--as",
-            metavar="|".join(FILED_AS),
             help="Files with this label, or with this verdict; may be repeated.",
             show_default="ai",
         ),
@@ -80,7 +82,7 @@ def apply(
         raise UsageError("give one of --move, --copy, --tag and --undo")
     if undo and (labels or reviewer):
         raise UsageError("--undo takes back a whole run: --as and --reviewer do not go with it")
-    wanted = _chosen(labels or ["ai"])
+    wanted = labels or [FiledAs.AI]
     by_model = set(_VERDICTS) & set(wanted)
     if by_model and tag is not None:
         raise UsageError(
@@ -104,7 +106,7 @@ def apply(
 
 
 def _carry_out(
-    case: "Case", name: str, folder: Path, wanted: list[str], reviewer: str | None, dry: bool
+    case: "Case", name: str, folder: Path, wanted: list[FiledAs], reviewer: str | None, dry: bool
 ) -> int:
     from dgsforensics import console
     from dgsforensics.case.ledger import OperationKind
@@ -121,7 +123,7 @@ def _carry_out(
         assert isinstance(image, labels.LabelledImage)
         said = {decision.judgement for decision in image.decisions}
         if image.judgement is None and said & set(judgements):
-            console.notice(f"left, for reviewers differ: {printable(str(image))}")
+            console.notice(f"left where it is, because reviewers disagree: {printable(str(image))}")
         if image.judgement in judgements:
             chosen.add(image.sha256)
     found = verdicts.by_verdict(case, said_by_model) if said_by_model else []
@@ -180,9 +182,3 @@ def _report(outcomes: Iterable["FilingResult"], done: str, dry: bool) -> int:
     if done != _BACK or any(counts.values()):
         console.notice(f"{counted(counts['done'], 'file')} {word}{already}{refused}")
     return counts["refused"]
-
-
-def _chosen(names: list[str]) -> list[str]:
-    if unknown := [name for name in names if name not in FILED_AS]:
-        raise UsageError(f"--as takes {', '.join(FILED_AS)}, got {unknown[0]!r}")
-    return names

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dgsforensics.cli import output
-from dgsforensics.cli.options import BackboneWeights, Debug, configure_logging, interruptible
+from dgsforensics.cli.options import (
+    BackboneWeights,
+    Debug,
+    configure_logging,
+    detector_names,
+    interruptible,
+)
 from dgsforensics.errors import CheckpointError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +28,12 @@ app = typer.Typer(
     help="List, check, import and export detectors.", no_args_is_help=True, epilog=EPILOG
 )
 
-Model = Annotated[str, typer.Argument(metavar="NAME|FILE", help="Detector.", show_default=False)]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|FILE", help="Detector.", show_default=False, autocompletion=detector_names
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")]
 
@@ -89,7 +100,12 @@ def info(model: Model, as_json: AsJson = False, debug: Debug = False) -> None:
 def verify(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME|FILE]...", help="Detectors.", show_default="all by name"),
+        typer.Argument(
+            metavar="[NAME|FILE]...",
+            help="Detectors.",
+            show_default="all by name",
+            autocompletion=detector_names,
+        ),
     ] = None,
     sha256: Annotated[
         str | None, typer.Option(metavar="HEX", help="What the digest of the one detector must be.")

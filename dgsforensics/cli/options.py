@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from dgsforensics.choices import DeviceName
 from dgsforensics.console import abandon_stdout
 from dgsforensics.errors import ExitCode, UsageError
 from dgsforensics.interrupts import terminable
@@ -24,13 +25,34 @@ SCAN_EPILOG = (
 )
 
 Debug = Annotated[bool, typer.Option("--debug", help="Log everything, show tracebacks.")]
+
+
+def detector_names(incomplete: str) -> list[str]:
+    """Return the names of detectors that begin so, for completion."""
+    from dgsforensics.detector import folders
+
+    return [name for name in folders.available() if name.startswith(incomplete)]
+
+
+def _batch_size(text: str) -> int | None:
+    """Read a batch size; raises what Typer shows as a wrong value."""
+    if str(text) == "auto":
+        return None
+    if not str(text).isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"{text!r} is neither auto nor a whole number from 1.")
+    return int(text)
+
+
 Model = Annotated[
-    str | None, typer.Option(envvar="DGSF_MODEL", metavar="NAME|FILE", help="Detector.")
+    str | None,
+    typer.Option(
+        envvar="DGSF_MODEL",
+        metavar="NAME|FILE",
+        help="Detector.",
+        autocompletion=detector_names,
+    ),
 ]
-Device = Annotated[
-    str,
-    typer.Option(envvar="DGSF_DEVICE", metavar="auto|cpu|cuda|mps", help="Where the model runs."),
-]
+Device = Annotated[DeviceName, typer.Option(envvar="DGSF_DEVICE", help="Where the model runs.")]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -39,7 +61,13 @@ Workers = Annotated[
 ]
 Batch = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Images in a forward pass.", show_default="auto"),
+    typer.Option(
+        envvar="DGSF_BATCH",
+        parser=_batch_size,
+        metavar="N|auto",
+        help="Images in a forward pass.",
+        show_default="auto",
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]

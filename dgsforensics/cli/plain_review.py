@@ -9,11 +9,11 @@ import sys
 from collections.abc import Iterator
 
 from dgsforensics import wording
+from dgsforensics.choices import Order
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Judgement
-from dgsforensics.review import queries
+from dgsforensics.review import phrases, queries
 from dgsforensics.review.dossier import describe
-from dgsforensics.review.queries import Order
 from dgsforensics.review.session import Item, Review
 from dgsforensics.wording import counted, printable
 

@@ -5,8 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
+from dgsforensics.choices import DeviceName
 from dgsforensics.cli.options import (
     BackboneWeights,
+    Batch,
     Debug,
     Device,
     Model,
@@ -34,10 +36,8 @@ def scan(
     ] = None,
     model: Model = None,
     backbone_weights: BackboneWeights = None,
-    device: Device = "auto",
-    batch: Annotated[
-        str, typer.Option(envvar="DGSF_BATCH", metavar="N|auto", help="Images in a forward pass.")
-    ] = "auto",
+    device: Device = DeviceName.AUTO,
+    batch: Batch = None,
     workers: Workers = None,
     threshold: Annotated[
         float | None,
@@ -166,7 +166,7 @@ def scan(
         model=model,
         backbone_weights=backbone_weights,
         device=device,
-        batch=_batch(batch),
+        batch=batch,
         workers=workers,
         threshold=threshold if "threshold" in cut else None,
         fpr=fpr if "fpr" in cut else None,
@@ -194,14 +194,6 @@ def scan(
     if exit_zero and code != ExitCode.INTERRUPTED:
         code = ExitCode.CLEAN
     raise typer.Exit(int(code))
-
-
-def _batch(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--batch is auto or a whole number from 1, got {text!r}")
-    return int(text)
 
 
 def _strongest(context: typer.Context, given: list[str]) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 import PIL
 import PIL.Image
 
+from dgsforensics.choices import SliceBy
 from dgsforensics.datasets import labelled
 from dgsforensics.datasets.labelled import ListedImage
 from dgsforensics.detector import checkpoint, folders
@@ -30,7 +31,7 @@ from dgsforensics.evaluation.output import (
     Subject,
 )
 from dgsforensics.evaluation.scorecard import JudgedDetector
-from dgsforensics.evaluation.slices import By, SliceImage
+from dgsforensics.evaluation.slices import SliceImage
 from dgsforensics.interrupts import remembered_interrupt
 from dgsforensics.records import Failure, FileFacts, Label, Prediction, UnreadFile
 from dgsforensics.wording import counted
@@ -45,7 +46,7 @@ class EvaluationRequest:
     data: Path
     models: list[str | None]
     tiers: tuple[str, ...]
-    by: By
+    by: SliceBy
     rates: tuple[float, ...]
     """False-positive rates beside those always given."""
     scores: Path

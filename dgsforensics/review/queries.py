@@ -8,8 +8,8 @@ without a known name in front is looked for in path and note, in any case.
 
 import shlex
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 
+from dgsforensics.choices import Order
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Judgement, Mark, Status, Verdict
 from dgsforensics.review.session import Item, Review
@@ -31,21 +31,6 @@ NAMES = {
 
 
 _FORMATS = {"jpg": "jpeg", "tif": "tiff"}
-
-
-class Order(StrEnum):
-    """What a list is sorted by."""
-
-    SCORE = "score"
-    """Highest first; files without a score at the end."""
-    NAME = "name"
-    SIZE = "size"
-    """Most pixels first."""
-    FORMAT = "format"
-    LABEL = "label"
-    """Those without one first."""
-    SCAN = "scan"
-    """As they were scanned."""
 
 
 def listed(review: Review, query: str, order: Order, *, reverse: bool = False) -> list[Item]:
