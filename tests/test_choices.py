@@ -12,9 +12,12 @@ import pytest
 import typer
 
 from dgsforensics import choices, cli
+from dgsforensics.scan.selection import Pick, RowOrder
 from dgsforensics.trainer.config import TrainConfig
 
 CLOSED = {
+    ("scan", "--only"): Pick,
+    ("scan", "--sort"): RowOrder,
     ("scan", "--device"): choices.DeviceName,
     ("review", "--device"): choices.DeviceName,
     ("review", "--sort"): choices.Order,

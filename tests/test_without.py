@@ -73,7 +73,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir(parents=True)
         for seed in seeds:
             photo(96, 64, seed).save(folder / f"{seed}.png")
-    made_case.write(tmp_path / "c.sqlite3", made_case.pictures(tmp_path / "photos"))
+    pictures = made_case.pictures(tmp_path / "photos")
+    for name in ("c.sqlite3", "other.sqlite3"):
+        made_case.write(tmp_path / name, pictures)
     monkeypatch.setenv("DGSF_BACKBONE_WEIGHTS", str(backbone))
     return tmp_path
 
@@ -93,6 +95,9 @@ def test_every_command_but_train_does_without_the_trainer(home: Path) -> None:
         ("case", "list"): 0,
         ("case", "verify", "c.sqlite3"): 0,
         ("case", "log", "c.sqlite3"): 0,
+        ("case", "merge", "c.sqlite3", "other.sqlite3"): 0,
+        ("case", "rm", "other.sqlite3", "--yes"): 0,
+        ("case", "move", "c.sqlite3", "moved.sqlite3"): 0,
         ("models", "list"): 0,
         ("models", "info", "dgs-b16"): 0,
         ("models", "verify", "tiny.safetensors"): 0,
