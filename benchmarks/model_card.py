@@ -16,13 +16,13 @@ from corpus import CALIBRATION, FOLDS, PAIRED, Corpus, linear, mean_over_folds
 from PIL import Image
 
 from dgsforensics import Detector
+from dgsforensics.choices import SliceBy
 from dgsforensics.detector import card
 from dgsforensics.detector.binomial import interval
 from dgsforensics.evaluation import tiers
 from dgsforensics.evaluation.metrics import evaluate, metrics_row
 from dgsforensics.evaluation.output import Evaluation, FigureRow
 from dgsforensics.evaluation.run import EvaluationRequest, run
-from dgsforensics.evaluation.slices import By
 from dgsforensics.trainer import splits
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -71,28 +71,28 @@ def evaluated(detector: Path, options: argparse.Namespace) -> list[card.Table]:
     """Results of the detector itself on sources that it was not trained on, by tier."""
     groups = {"paired": PAIRED, "calibration": CALIBRATION}
     found = {name: _evaluation(detector, options, name, list(of)) for name, of in groups.items()}
-    ways: tuple[By, ...] = ("source", "generator")
+    ways = (SliceBy.SOURCE, SliceBy.GENERATOR)
     parts = {by: {name: found[name](by) for name in groups} for by in ways}
     whole = [
         _line(f"{name}, {row.tier}", row)
-        for name, each in parts["source"].items()
+        for name, each in parts[SliceBy.SOURCE].items()
         for row in each.rows
         if row.slice == "all"
     ]
     pairs = [
         _line(f"{row.slice}, {row.tier}", row)
-        for row in parts["source"]["paired"].rows
+        for row in parts[SliceBy.SOURCE]["paired"].rows
         if row.slice != "all"
     ]
     generators = [
         _line(f"{row.slice} ({name}), {row.tier}", row)
-        for name, each in parts["generator"].items()
+        for name, each in parts[SliceBy.GENERATOR].items()
         for row in each.rows
         if row.slice != "all" and row.generated >= ENOUGH
     ]
     photographs = [
         _shares(row)
-        for each in parts["source"].values()
+        for each in parts[SliceBy.SOURCE].values()
         for row in each.rows
         if row.slice != "all" and row.tier == "clean" and row.real >= ENOUGH
     ]
@@ -139,7 +139,7 @@ def evaluated(detector: Path, options: argparse.Namespace) -> list[card.Table]:
 
 def _evaluation(
     detector: Path, options: argparse.Namespace, name: str, sources: list[str]
-) -> Callable[[By], Evaluation]:
+) -> Callable[[SliceBy], Evaluation]:
     """`dgsf eval` of some sources, of which the scores are kept."""
     manifest = options.cache / f"held-out-{name}.jsonl"
     chosen = argparse.Namespace(**vars(options) | {"sources": sources, "limit": LIMIT})
@@ -149,7 +149,7 @@ def _evaluation(
             line |= {"generator": row.generator, "sha256": row.sha256, "group": row.group}
             stream.write(json.dumps({k: v for k, v in line.items() if v is not None}) + "\n")
 
-    def evaluation(by: By) -> Evaluation:
+    def evaluation(by: SliceBy) -> Evaluation:
         return run(
             EvaluationRequest(
                 data=manifest,

@@ -3,6 +3,7 @@
 A bar is drawn on a terminal only. NO_COLOR and FORCE_COLOR are honoured by rich.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -69,3 +71,28 @@ def stages(quiet: bool) -> Iterator[Callable[[str, int, int, Mapping[str, float]
 
     with bar:
         yield tell
+
+
+def shortened(text: str, width: int) -> str:
+    """Return text in at most so many cells, its middle left out: the ends of a name tell most."""
+    if cell_len(text) <= width:
+        return text
+    if width < 3:
+        return _start(text, width)
+    head = _start(text, (width - 1) // 2)
+    return f"{head}…{_start(text[::-1], width - 1 - cell_len(head))[::-1]}"
+
+
+def _start(text: str, width: int) -> str:
+    """Return as many characters from the start as fit."""
+    used = 0
+    for place, character in enumerate(text):
+        used += cell_len(character)
+        if used > width:
+            return text[:place]
+    return text
+
+
+def abandon_stdout() -> None:
+    """Give what is still unwritten, and all that follows, to nobody."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,10 +1,31 @@
-"""Ctrl-C: remembered while the model runs, or taken between two steps of a training run."""
+"""Ctrl-C and SIGTERM: remembered while a model runs, taken between two steps of training."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM, as `kill`, a job's time limit and a shutdown send it, end things as Ctrl-C does.
+
+    Where somebody else handles it, or ignores it, that stays so.
+    """
+    elsewhere = threading.current_thread() is not threading.main_thread()
+    if elsewhere or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager

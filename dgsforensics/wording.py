@@ -1,11 +1,33 @@
 """Text for people: numbers in sentences, and names that a terminal may be shown."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 
 def counted(count: int, noun: str) -> str:
     """Return `1 file`, `2 files`; for nouns that take an s."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Return `2 text, 1 PDF`: counts by kind, the most first."""
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{count} {kind}" for kind, count in ordered)
+
+
+def rate(share: float) -> str:
+    """Return a share that somebody chose or counted, in percent: `1%`, `2.86%`."""
+    return f"{100 * share:.3g}%"
+
+
+def percent(share: float) -> str:
+    """Return a probability for people, six characters; never 100 or 0 unless it is."""
+    text = f"{share:.1%}"
+    if text == "100.0%" and share < 1:
+        text = ">99.9%"
+    elif text == "0.0%" and share > 0:
+        text = "<0.1%"
+    return text.rjust(6)
 
 
 def printable(path: Path | str) -> str:

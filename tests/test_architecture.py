@@ -1,6 +1,7 @@
 """The rules of the house: who stands on whose floor, and what may be done in which room."""
 
 import ast
+import copy
 import os
 import re
 import subprocess
@@ -18,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 LONGEST = 330
 """Lines of a module."""
 FLOORS = (
-    {"errors", "records", "wording", "tables", "atomic", "console", "interrupts"},
+    {"errors", "records", "choices", "wording", "tables", "atomic", "console", "interrupts"},
     {"settings", "files"},
     {"pictures", "provenance", "datasets"},
     {"detector", "case"},
@@ -66,6 +67,8 @@ LIGHT = (
 )
 """Rooms that load neither torch nor open_clip, not even by what they import."""
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "core", "manager", "misc"}
+POSIX = {"fcntl", "grp", "pty", "pwd", "resource", "termios", "tty"}
+"""Modules that Windows does not have."""
 SQL = re.compile(
     r"\b(SELECT .+ FROM|INSERT .*INTO|UPDATE \w+ SET|DELETE FROM|CREATE TABLE)\b", re.S
 )
@@ -137,7 +140,7 @@ def at_import(tree: ast.Module) -> ast.Module:
         def visit_If(self, node: ast.If) -> ast.If | None:
             return None if "TYPE_CHECKING" in ast.unparse(node.test) else node
 
-    return Cut().visit(tree)
+    return Cut().visit(copy.deepcopy(tree))  # the trees are shared
 
 
 def uses(tree: ast.AST) -> Iterator[str]:
@@ -255,6 +258,11 @@ def test_trainer_modules_import_each_other_relatively(name: str) -> None:
             continue
         for module in full:
             assert not f"{module}.".startswith(("dgsforensics.trainer.", "trainer."))
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_nothing_of_posix_alone_is_needed_to_import_a_module(name: str) -> None:
+    assert not POSIX & set(imported(at_import(source(name)), name))
 
 
 def test_databases_are_a_matter_of_the_case() -> None:

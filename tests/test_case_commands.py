@@ -12,6 +12,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,6 +21,7 @@ from dgsforensics import cli
 from dgsforensics.case import ledger, location
 from dgsforensics.case.decisions import Log
 from dgsforensics.case.store import Case
+from dgsforensics.errors import CaseError
 from dgsforensics.records import Judgement
 
 
@@ -95,7 +97,7 @@ def test_labelling_by_list_with_a_note_and_taking_it_away(dgsf, case, files, tmp
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["photos/a.png"], "--as is missing"),
+        (["photos/a.png"], "Missing option '--as'"),
         (["photos/a.png", "--as", "fake"], "got 'fake'"),
         (["--as", "ai"], "nothing to label"),
         (["photos", "--as", "ai"], "nothing to label"),
@@ -284,6 +286,26 @@ def test_one_apply_at_a_time(dgsf, case, files, tmp_path):
         assert tree(tmp_path) == before
     assert dgsf("apply", case, "--undo")[0] == 0
     assert tree(tmp_path).keys() == {f"photos/{name}" for name in files}
+
+
+def test_one_apply_at_a_time_on_windows(dgsf, case, monkeypatch):
+    held = []
+
+    def locking(descriptor, mode, count):  # as Windows does it
+        if held:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        held.append(descriptor)
+
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(LK_NBLCK=2, locking=locking))
+    with Case.open(case) as opened, monkeypatch.context() as windows:
+        windows.setattr(sys, "platform", "win32")
+        with (
+            ledger.alone(opened),
+            pytest.raises(CaseError, match="another dgsf apply is at work"),
+            ledger.alone(opened),
+        ):
+            pytest.fail("two at a time")
+    assert len(held) == 1
 
 
 def test_a_lock_that_cannot_be_had(dgsf, case):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dgsforensics.case import schema
+from dgsforensics.case import connection, schema
 from dgsforensics.case.decisions import ORIGIN, Log, LogEntry, standing
 from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError
@@ -223,7 +223,7 @@ def test_an_older_case_that_may_only_be_read_says_what_to_do(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
-        with closing(schema.connect(case_path)):
+        with closing(connection.connect(case_path)):
             pass
     monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
     with pytest.raises(CaseError, match="of an older version"), Case.open(case_path):

@@ -226,7 +226,7 @@ def test_rates_that_were_asked_for(dgsf, data):
         (["--fpr", "0.0001"], "cannot be promised"),
         (["--fpr", "1.5"], "between 0 and 1"),
         (["--tiers", "worst"], "no tier 'worst'"),
-        (["--by", "colour"], "known: generator, source, format, size"),
+        (["--by", "colour"], "'colour' is not one of 'generator', 'source'"),
         (["--json", "--csv"], "one of --json and --csv"),
         (["--html", "/nowhere/at/all.html"], "--html: cannot write"),
         (["--scores", "/dev/null/x.jsonl"], "cannot keep scores"),

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 from rich.console import Console
 
+from dgsforensics.choices import SliceBy
 from dgsforensics.evaluation import output
 from dgsforensics.evaluation.bootstrap import Estimate
 from dgsforensics.evaluation.output import (
@@ -45,7 +46,7 @@ def evaluation(detectors: int = 2, name: str = "sdxl", unread: int = 1) -> Evalu
         tool_version="9.9",
         pillow_version="13",
         data=f"/data/{name}",
-        by="generator",
+        by=SliceBy.GENERATOR,
         tiers=("clean", "hard"),
         seed=0,
         resamples=1000,

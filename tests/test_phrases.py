@@ -8,8 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from dgsforensics import console, wording
 from dgsforensics.case.store import Case
-from dgsforensics.records import Judgement, Mark, Status, Verdict
+from dgsforensics.records import Judgement, Mark
 from dgsforensics.review import phrases
 from dgsforensics.review.session import Review
 from made_review import PHOTOS, failed, scan, scored
@@ -25,13 +26,10 @@ def case(tmp_path: Path) -> Iterator[Case]:
 
 
 def test_everything_has_a_word() -> None:
-    assert set(phrases.VERDICTS) == {*Verdict, Status.UNREADABLE, Status.UNSUPPORTED}
     assert set(phrases.JUDGEMENTS) == set(Judgement)
     assert set(phrases.MARKS) == set(Mark)
     assert len(set(phrases.MARKS.values())) == len(Mark)
     assert {len(letter) for letter in phrases.MARKS.values()} == {1}
-    shorts = [short for short, _ in phrases.VERDICTS.values()]
-    assert len(set(shorts)) == 5 and max(map(len, shorts)) <= 7
 
 
 @given(SHARES, st.integers(0, 40))
@@ -71,7 +69,7 @@ def test_a_longer_bar_is_a_larger_share(a: float, b: float) -> None:
     ],
 )
 def test_percent(share: float, expected: str) -> None:
-    assert phrases.percent(share) == expected
+    assert wording.percent(share) == expected
 
 
 @given(SHARES)
@@ -80,7 +78,7 @@ def test_percent(share: float, expected: str) -> None:
 @example(0.9995)
 @example(0.0005)
 def test_nothing_is_called_certain_that_is_not(share: float) -> None:
-    text = phrases.percent(share)
+    text = wording.percent(share)
     assert len(text) == 6
     assert ("100.0%" in text) == (share == 1)
     assert (text.strip() == "0.0%") == (share == 0)
@@ -128,7 +126,7 @@ def test_an_amount_is_near_what_it_says(count: int) -> None:
 @example("abcdef", 5)
 @example("", 0)
 def test_shortened_text_fits_and_keeps_both_ends(text: str, width: int) -> None:
-    short = phrases.shortened(text, width)
+    short = console.shortened(text, width)
     if cell_len(text) <= width:
         assert short == text
         return
@@ -143,7 +141,7 @@ def test_shortened_text_fits_and_keeps_both_ends(text: str, width: int) -> None:
 
 
 def test_shortened_in_an_example() -> None:
-    assert phrases.shortened("holiday/DSC_1234.jpg", 11) == "holid…4.jpg"
+    assert console.shortened("holiday/DSC_1234.jpg", 11) == "holid…4.jpg"
 
 
 def test_the_labels_column(case: Case) -> None:

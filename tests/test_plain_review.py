@@ -302,7 +302,7 @@ def test_any_end_of_the_input_ends_the_review(plain, stdin):
     [
         (["--filter", "verdict:fake"], "verdict:fake is not known"),
         (["--filter", "it's"], "no closing quotation"),
-        (["--sort", "colour"], "--sort takes score, name"),
+        (["--sort", "colour"], "'colour' is not one of 'score', 'name'"),
         (["--reviewer", " "], "a label needs a name"),
     ],
 )

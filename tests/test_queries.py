@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dgsforensics.case.store import Case
+from dgsforensics.choices import Order
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Evidence, FileFacts, Judgement, Mark, Status
-from dgsforensics.review.queries import NAMES, Order, agreement, listed, parse
+from dgsforensics.review.queries import NAMES, agreement, listed, parse
 from dgsforensics.review.session import Review
 from made_review import PHOTOS, failed, scan, scored, sha
 

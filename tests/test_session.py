@@ -1,6 +1,8 @@
 """A review is what the log says: copies, steps, restarts, other people and other processes."""
 
 import math
+import ntpath
+import os
 import re
 import shutil
 import subprocess
@@ -26,6 +28,7 @@ from dgsforensics.records import (
     Status,
     Verdict,
 )
+from dgsforensics.review.phrases import place
 from dgsforensics.review.session import Item, Review
 from made_review import MODEL, OLD, PHOTOS, SETTINGS, failed, scan, scored, sha
 
@@ -179,6 +182,14 @@ def test_the_root_holds_all_files(case: Case) -> None:
     running.record([scored("/elsewhere/x.jpg")])
     review.grow()
     assert review.root == Path("/")
+
+
+def test_files_on_two_drives_have_no_root(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan(case, [scored("a.jpg"), scored("b.jpg")])
+    review = Review(case, "ann")
+    monkeypatch.setattr(os.path, "commonpath", lambda paths: ntpath.commonpath(["c:/a", "d:/b"]))
+    assert review.root == Path()
+    assert place(review.items[0], str(review.root)) == "/photos/a.jpg"
 
 
 # Labels and notes

@@ -3,8 +3,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dgsforensics.choices import SliceBy
 from dgsforensics.datasets.labelled import UNKNOWN, ListedImage
-from dgsforensics.evaluation.slices import CHOICES, Slice, SliceImage, cut
+from dgsforensics.evaluation.slices import Slice, SliceImage, cut
 from dgsforensics.records import FileFacts, Label
 
 
@@ -29,7 +30,7 @@ def test_a_generator_against_the_real_images_of_its_own_source() -> None:
         entry("sd", "web"),
         entry("progan", "lsun"),
     ]
-    assert cut(entries, "generator") == [
+    assert cut(entries, SliceBy.GENERATOR) == [
         Slice("all", "slice", (0, 1, 2, 3, 4)),
         Slice("progan", "source", (1, 2, 4)),
         Slice("sd", "set", (0, 2, 3)),
@@ -38,14 +39,14 @@ def test_a_generator_against_the_real_images_of_its_own_source() -> None:
 
 def test_a_source_without_real_images_or_name_is_none() -> None:
     mixed = [entry("g", "a"), entry("g", "b"), entry(source="a"), entry(source="c")]
-    assert cut(mixed, "generator")[1] == Slice("g", "set", (0, 1, 2, 3))
+    assert cut(mixed, SliceBy.GENERATOR)[1] == Slice("g", "set", (0, 1, 2, 3))
     unknown = [entry("g"), entry(), entry(source="c")]
-    assert cut(unknown, "generator")[1] == Slice("g", "set", (0, 1, 2))
+    assert cut(unknown, SliceBy.GENERATOR)[1] == Slice("g", "set", (0, 1, 2))
 
 
 def test_one_class_only() -> None:
-    assert cut([entry()], "generator") == [Slice("all", "slice", (0,))]
-    assert cut([entry("g")], "generator")[1] == Slice("g", "set", (0,))
+    assert cut([entry()], SliceBy.GENERATOR) == [Slice("all", "slice", (0,))]
+    assert cut([entry("g")], SliceBy.GENERATOR)[1] == Slice("g", "set", (0,))
 
 
 def test_by_source_format_and_size() -> None:
@@ -55,9 +56,12 @@ def test_by_source_format_and_size() -> None:
         entry(source="b", size=(100, 511)),
         entry(source="b", size=(1023, 1024)),
     ]
-    assert [(s.name, s.rows) for s in cut(entries, "source")[1:]] == [("a", (1,)), ("b", (0, 2, 3))]
-    assert [s.name for s in cut(entries, "format")[1:]] == ["JPEG", "PNG", "unknown"]
-    assert [(s.name, s.rows) for s in cut(entries, "size")[1:]] == [
+    assert [(s.name, s.rows) for s in cut(entries, SliceBy.SOURCE)[1:]] == [
+        ("a", (1,)),
+        ("b", (0, 2, 3)),
+    ]
+    assert [s.name for s in cut(entries, SliceBy.FORMAT)[1:]] == ["JPEG", "PNG", "unknown"]
+    assert [(s.name, s.rows) for s in cut(entries, SliceBy.SIZE)[1:]] == [
         ("below 512", (2,)),
         ("512 to 1023", (1,)),
         ("1024 to 2047", (3,)),
@@ -70,7 +74,7 @@ names = st.sampled_from([UNKNOWN, "a", "b", "all"])
 
 @given(
     st.lists(st.builds(entry, st.none() | names, names, st.sampled_from(["PNG", None]))),
-    st.sampled_from(CHOICES),
+    st.sampled_from(SliceBy),
 )
 def test_no_image_is_lost(entries: list[SliceImage], by) -> None:
     whole, *parts = cut(entries, by)

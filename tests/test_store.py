@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from dgsforensics.case import schema, store
+from dgsforensics.case import connection, schema, store
 from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError
 from dgsforensics.records import (
@@ -117,7 +117,7 @@ def test_last_scan_says_whether_it_ended(case_path: Path) -> None:
 def test_rows_cross_pages_and_stay_readable_while_writing(
     case_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_ROWS", store._ROWS.replace(f"LIMIT {store._PAGE}", "LIMIT 3"))
+    monkeypatch.setattr(store, "PAGE", 3)
     paths = [tmp_path / f"{i}.jpg" for i in range(9)]
     with Case.open(case_path) as case:
         scan = case.begin_scan(SETTINGS)
@@ -398,7 +398,7 @@ def test_threads_that_write_take_turns(case_path: Path, tmp_path: Path) -> None:
 
 
 def test_a_locked_case_says_so(case_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(connection, "BUSY_SECONDS", 0.05)
     with Case.open(case_path) as case, closing(sqlite3.connect(case_path)) as other:
         scan = case.begin_scan(SETTINGS)
         other.execute("BEGIN IMMEDIATE")
@@ -414,13 +414,15 @@ def test_a_full_disk_says_so_and_keeps_what_was_committed(case_path: Path, tmp_p
     with Case.open(case_path) as case:
         scan = case.begin_scan(SETTINGS)
         scan.record([scored(tmp_path / "kept", "kept")])
-        pages = case._db.execute("PRAGMA page_count").fetchone()[0]
-        case._db.execute(f"PRAGMA max_page_count = {pages}")
+        with case.reading() as db:
+            pages = db.execute("PRAGMA page_count").fetchone()[0]
+            db.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(CaseError, match="full") as caught:
             scan.record(failed(tmp_path / f"{i}", "r" * 999) for i in range(99))
         assert caught.value.hint is not None and "do it again" in caught.value.hint
         assert [row.path.name for row in case.rows()] == ["kept"]
-        case._db.execute("PRAGMA max_page_count = 1000000")
+        with case.reading() as db:
+            db.execute("PRAGMA max_page_count = 1000000")
         scan.record([scored(tmp_path / "later", "later")])
         assert [row.path.name for row in case.rows()] == ["kept", "later"]
     assert intact(case_path)
@@ -588,10 +590,12 @@ def test_an_older_case_is_migrated_and_then_too_new_for_an_older_program(
         patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:-1])
         with Case.open(case_path) as case:
             assert len(list(case.rows())) == 1
-            [row] = case._db.execute("SELECT * FROM review").fetchall()
+            with case.reading() as db:
+                [row] = db.execute("SELECT * FROM review").fetchall()
             assert tuple(row) == (sha("a"), "real")
         with Case.open(tmp_path / "new.sqlite3") as case:
-            [version] = case._db.execute("PRAGMA user_version").fetchone()
+            with case.reading() as db:
+                [version] = db.execute("PRAGMA user_version").fetchone()
             assert version == len(schema.MIGRATIONS)
     before = case_path.read_bytes()
     with pytest.raises(CaseError, match="newer"), Case.open(case_path):
@@ -604,7 +608,7 @@ def test_a_case_of_the_first_schema_keeps_its_rows(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
-        with closing(schema.connect(case_path)) as db:
+        with closing(connection.connect(case_path)) as db:
             db.execute("INSERT INTO image VALUES (?, 3, 'PNG', 4, 5, 1)", (sha("a"),))
             db.execute(
                 "INSERT INTO scan VALUES (1, '2026-01-01T00:00:00+00:00', NULL, '0', 'm', 'd', 'p',"
@@ -624,7 +628,7 @@ def test_a_case_of_the_second_schema_keeps_its_scores(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:2])
-        with closing(schema.connect(case_path)) as db:
+        with closing(connection.connect(case_path)) as db:
             db.execute("INSERT INTO image VALUES (?, 3, 'PNG', 4, 5, 1, NULL, NULL)", (sha("a"),))
             db.execute(
                 "INSERT INTO scan VALUES (1, '2026-01-01T00:00:00+00:00', NULL, '0', 'tiny', ?,"
@@ -757,12 +761,13 @@ def test_the_root_of_the_disk_and_names_that_are_not_utf8_are_covered(case_path:
 
 def test_how_long_to_wait_is_for_the_opener_to_say(case_path: Path) -> None:
     with Case.open(case_path) as slow, Case.open(case_path, busy=0.02) as case:
-        waits = [it._db.execute("PRAGMA busy_timeout").fetchone()[0] for it in (slow, case)]
+        waits = []
+        for opened in (slow, case):
+            with opened.reading() as db:
+                waits.append(db.execute("PRAGMA busy_timeout").fetchone()[0])
         assert waits == [30_000, 20]
-        slow._db.execute("BEGIN IMMEDIATE")
-        with pytest.raises(CaseError, match="another process"):
+        with slow.writing(), pytest.raises(CaseError, match="another process"):
             case.begin_scan(SETTINGS)
-        slow._db.execute("ROLLBACK")
 
 
 def test_a_case_file_that_is_gone_takes_no_durable_write(case_path: Path) -> None:

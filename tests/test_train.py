@@ -187,7 +187,7 @@ def test_nothing_is_overwritten_without_force(train, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--method", "magic"), "TrainConfig.method"),
+        (("--method", "magic"), "'magic' is not one of 'dgs', 'lora'"),
         (("--epochs", "0"), "epochs must be 1 or more"),
         (("--semantics", "captions"), "none are named"),
         (("--captions", "folder", "--semantics", "lowpass"), "captions are given"),
@@ -195,7 +195,7 @@ def test_nothing_is_overwritten_without_force(train, tmp_path) -> None:
         (("--resume",), "no run to go on with"),
         (("--captions", "folder"), "text tower"),
         (("--config", "missing.toml"), "cannot read missing.toml"),
-        (("--device", "abacus"), "no such device"),
+        (("--device", "abacus"), "'abacus' is not one of 'auto'"),
     ],
 )
 def test_what_cannot_work_is_refused_at_once(arguments, message, train, tmp_path) -> None:

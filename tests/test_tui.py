@@ -215,7 +215,7 @@ async def goes_through_the_verdicts(hand):
         await hand.press()
         found.append((len(hand.seat.listed), {item.kind for item in hand.seat.board.rows.items}))
     assert [count for count, _ in found] == [4, 1, 2, 3, 10]
-    kinds = [{"flagged"}, {"inconclusive"}, {"not_flagged"}, {"unreadable", "unsupported"}]
+    kinds = [{"flagged"}, {"inconclusive"}, {"not flagged"}, {"unreadable", "unsupported"}]
     assert [kinds for _, kinds in found[:4]] == kinds
 
 
@@ -1070,8 +1070,8 @@ def test_nothing_is_told_by_colour_alone(case, monkeypatch):
         await seat.press("1", "2")
         listed = [line[:88] for line in seat.text.splitlines()[2:12]]
         assert [line.split()[0].lstrip("▸") for line in listed] == [
-            *("flagged", "flagged", "flagged", "flagged", "unclear", "not", "not"),
-            *("error", "error", "n/a"),
+            *("flagged", "flagged", "flagged", "flagged", "inconclusive", "not", "not"),
+            *("unreadable", "unreadable", "unsupported"),
         ]
         assert [line.startswith("▸") for line in listed].index(True) == 2
         assert "AI≠" in listed[0]

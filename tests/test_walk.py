@@ -4,14 +4,14 @@ import random
 import sys
 import threading
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from conftest import gallery_bytes
 from dgsforensics.files import walk
-from dgsforensics.files.walk import find_files, read_list
+from dgsforensics.files.lists import read_list
+from dgsforensics.files.walk import find_files
 from dgsforensics.records import Failure, Status
 
 JPEG = gallery_bytes()["plain.jpg"]
@@ -299,7 +299,7 @@ def test_names_that_are_not_utf8(plant: Plant) -> None:
     plant("a.jpg")
     assert listed(".") == ["a.jpg", name]
     assert listed(".", exclude=["caf*"]) == ["a.jpg"]
-    assert list(read_list(BytesIO(b"caf\xe9.jpg\n"))) == [Path(name)]
+    assert list(read_list(b"caf\xe9.jpg\n")) == [Path(name)]
 
 
 @pytest.mark.parametrize(
@@ -314,4 +314,4 @@ def test_names_that_are_not_utf8(plant: Plant) -> None:
     ],
 )
 def test_read_list(data: bytes, paths: list[str]) -> None:
-    assert list(read_list(BytesIO(data))) == [Path(path) for path in paths]
+    assert list(read_list(data)) == [Path(path) for path in paths]

@@ -9,22 +9,25 @@ cut off shows only against a head that was noted elsewhere: `verify` takes one.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dgsforensics.case.store import Case, as_text
+from dgsforensics.case.recording import as_text
+from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError
 from dgsforensics.records import Action, Decision, Judgement, ScoreSeen, Verdict
 
 ORIGIN = "0" * 64
 """Stands for the hash before the first entry."""
-_COLUMNS = (
-    "id, time, reviewer, step, action, path, sha256, judgement, note, model, model_sha256, logit,"
-    " probability, threshold, verdict, hash"
+_NAMES = (
+    *("id", "time", "reviewer", "step", "action", "path", "sha256", "judgement", "note"),
+    *("model", "model_sha256", "logit", "probability", "threshold", "verdict", "hash"),
 )
+_COLUMNS = ", ".join(_NAMES)
 _NUMBER, _TEXT = float | None, str | None
 _TYPES = (
     *(int, str, str, int, str, bytes, str, _TEXT, str),
@@ -79,15 +82,46 @@ class Log:
         written: list[Decision] = []
         with self._case.durable() as db:
             last = db.execute("SELECT id, hash FROM decision ORDER BY id DESC LIMIT 1").fetchone()
-            number, head = last or (0, ORIGIN)
+            number, head = (0, ORIGIN) if last is None else (last["id"], last["hash"])
             if after is not None and number != after:
                 return []
             step = number + 1
             for number, entry in enumerate(entries, start=step):
                 row = _row(number, time, reviewer, step, action, entry)
                 head = _hash(head, row)
-                db.execute(f"INSERT INTO decision VALUES ({', '.join('?' * 16)})", (*row, head))
-                written.append(_decision((*row, head)))
+                written.append(_write(db, row, head))
+        return written
+
+    def take_over(self, decisions: Sequence[Decision]) -> list[Decision]:
+        """Write decisions of another log, with the reviewers and times that they have there.
+
+        Left out are those that are here already, and those older than what the same reviewer said
+        of the same image here. Returns what was written, all on disk or nothing.
+        """
+        written: list[Decision] = []
+        with self._case.durable() as db:
+            here = list(map(_decision, db.execute(f"SELECT {_COLUMNS} FROM decision ORDER BY id")))
+            held = {_what(decision) for decision in here}
+            latest = {(mine.reviewer, mine.sha256): mine.time for mine in here}
+            number, head = (here[-1].id, here[-1].hash) if here else (0, ORIGIN)
+            steps: dict[int, int] = {}
+            for decision in decisions:
+                key = decision.reviewer, decision.sha256
+                if _what(decision) in held or decision.time < latest.get(key, ""):
+                    continue
+                number += 1
+                entry = LogEntry(
+                    decision.path,
+                    decision.sha256,
+                    decision.judgement,
+                    decision.note,
+                    decision.shown,
+                )
+                step = steps.setdefault(decision.step, number)
+                who = decision.time, decision.reviewer, step, decision.action
+                row = _row(number, *who, entry)
+                head = _hash(head, row)
+                written.append(_write(db, row, head))
         return written
 
     def after(self, last: int = 0) -> list[Decision]:
@@ -109,7 +143,7 @@ class Log:
         expected, before, seen = 1, ORIGIN, head is None or head == ORIGIN
         with self._case.reading() as db:
             for row in db.execute(f"SELECT {_COLUMNS} FROM decision ORDER BY id"):
-                number, found = row[0], row[-1]
+                number, found = row["id"], row["hash"]
                 if number != expected:
                     raise CaseError(f"entry {expected} of the log is missing", _TAMPERED)
                 if not _as_stored(row) or _hash(before, row[:-1]) != found:
@@ -156,15 +190,44 @@ def _row(
     return (number, time, as_text(reviewer), step, action.value, *what, *shown)
 
 
-def _decision(row: Sequence[Any]) -> Decision:
-    number, time, reviewer, step, action, path, sha256, judged, note, *seen, found = row
-    shown = None
-    if seen[0] is not None:
-        model, digest, logit, probability, threshold, verdict = seen
-        shown = ScoreSeen(model, digest, logit, probability, threshold, Verdict(verdict))
-    judgement = None if judged is None else Judgement(judged)
-    what = (Path(os.fsdecode(path)), sha256, judgement, note, shown)
-    return Decision(number, time, reviewer, step, Action(action), *what, found)
+def _write(db: sqlite3.Connection, row: tuple[Any, ...], head: str) -> Decision:
+    marks = ", ".join("?" * len(_NAMES))
+    db.execute(f"INSERT INTO decision ({_COLUMNS}) VALUES ({marks})", (*row, head))
+    return _decision(dict(zip(_NAMES, (*row, head), strict=True)))
+
+
+def _what(decision: Decision) -> tuple[object, ...]:
+    """What tells one decision from another, wherever it stands."""
+    return (
+        *(decision.time, decision.reviewer, decision.sha256),
+        *(decision.action, decision.judgement, decision.note),
+    )
+
+
+def _decision(row: Mapping[str, Any] | sqlite3.Row) -> Decision:
+    seen = None
+    if row["model"] is not None:
+        seen = ScoreSeen(
+            model=row["model"],
+            model_sha256=row["model_sha256"],
+            logit=row["logit"],
+            probability=row["probability"],
+            threshold=row["threshold"],
+            verdict=Verdict(row["verdict"]),
+        )
+    return Decision(
+        id=row["id"],
+        time=row["time"],
+        reviewer=row["reviewer"],
+        step=row["step"],
+        action=Action(row["action"]),
+        path=Path(os.fsdecode(row["path"])),
+        sha256=row["sha256"],
+        judgement=None if row["judgement"] is None else Judgement(row["judgement"]),
+        note=row["note"],
+        shown=seen,
+        hash=row["hash"],
+    )
 
 
 def _as_stored(row: Sequence[Any]) -> bool:

@@ -17,12 +17,22 @@ from typing import NamedTuple
 
 from dgsforensics import atomic
 from dgsforensics.case import transfer
-from dgsforensics.case.schema import immediate
 from dgsforensics.case.store import Case
 from dgsforensics.case.transfer import holds
 from dgsforensics.errors import CaseError, UsageError
 from dgsforensics.files.content import reason_of
-from dgsforensics.records import Judgement
+from dgsforensics.records import Judgement, Verdict
+
+
+def folder_name(label: Judgement | Verdict) -> str:
+    """Return the name of the folder that files with a label or a verdict go to."""
+    return label.replace(" ", "-")
+
+
+_FOLDERS = frozenset(folder_name(label) for label in (*Judgement, *Verdict))
+
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+"""Windows has no such flag, and asks for a privilege to make a link."""
 
 
 class OperationKind(StrEnum):
@@ -77,7 +87,7 @@ class Operation(NamedTuple):
         same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(*ends, strict=False))
         below = 0 if beside else len(list(same))
         base = self.target.parents[below]
-        if self.kind != OperationKind.TAG and base.name in set(Judgement):
+        if self.kind != OperationKind.TAG and base.name in _FOLDERS:
             base = base.parent
         return transfer.link_below(self.source.parents[below], self.source) or transfer.link_below(
             base, self.target
@@ -89,25 +99,20 @@ def alone(case: Case) -> Iterator[None]:
     """Let no other process do anything with files on behalf of this case meanwhile.
 
     The system lets go of the lock when the process ends, however it ends; the empty file that is
-    locked stays. Windows has no such lock. Raises `CaseError` when another process holds it.
+    locked stays. Raises `CaseError` when another process holds it.
     """
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
     real = Path(os.path.realpath(case.path))
     file = real.with_name(real.name + ".lock")
     try:
-        lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        lock = os.open(file, os.O_RDWR | os.O_CREAT | _NO_FOLLOW, 0o666)
     except OSError as error:
         raise CaseError(
             f"{file}: {reason_of(error)}", "make it a file that can be written"
         ) from error
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            _lock(lock)
+        except (BlockingIOError, PermissionError) as error:
             raise CaseError(
                 f"{case.path}: another dgsf apply is at work with this case",
                 "wait for it to end; one that was stopped goes on with fg",
@@ -122,6 +127,19 @@ def alone(case: Case) -> Iterator[None]:
         os.close(lock)
 
 
+def _lock(descriptor: int) -> None:
+    """Lock an open file; raises BlockingIOError, or PermissionError on Windows, where another
+    process has done so."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def operations(case: Case, *states: OperationState) -> list[Operation]:
     """Return the rows in one of these states, the oldest first."""
     marks = ", ".join("?" * len(states))
@@ -132,8 +150,17 @@ def operations(case: Case, *states: OperationState) -> list[Operation]:
             states,
         ).fetchall()
     return [
-        Operation(number, run, OperationKind(kind), _path(source), _path(target), *rest)
-        for number, run, kind, source, target, *rest in rows
+        Operation(
+            id=row["id"],
+            run=row["run"],
+            kind=OperationKind(row["kind"]),
+            source=_path(row["source"]),
+            target=_path(row["target"]),
+            sha256=row["sha256"],
+            written=row["written"],
+            time=row["time"],
+        )
+        for row in rows
     ]
 
 
@@ -162,7 +189,7 @@ def mark(case: Case, operation: Operation, state: OperationState) -> None:
 
     A sidecar that is done took the place of any before it, which then cannot be taken back.
     """
-    with case.reading() as db, immediate(db):
+    with case.writing() as db:
         db.execute(f"{_ADD.replace('INSERT', 'INSERT OR REPLACE')}", _values(operation, state))
         if operation.kind == OperationKind.MOVE and state in (
             OperationState.DONE,

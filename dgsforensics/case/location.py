@@ -19,6 +19,11 @@ def folder() -> Path:
     return platformdirs.user_data_path("dgsforensics") / "cases"
 
 
+def scores() -> Path:
+    """Return where the user's store of scores lies; it need not exist."""
+    return platformdirs.user_data_path("dgsforensics") / f"scores{SUFFIX}"
+
+
 def default_path(paths: Sequence[Path]) -> Path:
     """Return the case file of these scan arguments.
 

@@ -20,17 +20,20 @@ from dgsforensics.cli import (
     export,
     label,
     models,
+    output,
     review,
     scan,
     train,
 )
-from dgsforensics.cli.options import SCAN_EPILOG, abandon_stdout
+from dgsforensics.cli.options import SCAN_EPILOG
+from dgsforensics.console import abandon_stdout
 from dgsforensics.errors import DgsError, ExitCode
 
 NOT_IN_SETTINGS = (
     *("--output", "--case", "--files-from", "--help", "--reviewer"),
     *("--out", "--config", "--resume", "--force", "--from-case", "--as", "--note", "--labels"),
     *("--html", "--scores", "--name"),
+    *("--only", "--list-skipped", "--yes"),
     *("--all", "--move", "--copy", "--tag", "--undo"),
 )
 """Of one run only: a settings file beside the pictures must not choose what is written."""
@@ -66,10 +69,11 @@ def run() -> NoReturn:
         code = exit.code if isinstance(exit.code, int) else ExitCode.ERROR
         try:
             sys.stdout.flush()
+        except BrokenPipeError:  # a reader that has seen enough; the code says what came out
+            abandon_stdout()
         except OSError as error:
             code = ExitCode.ERROR
-            if not isinstance(error, BrokenPipeError):  # a reader that has seen enough
-                print(f"dgsf: cannot write the results: {error.strerror}", file=sys.stderr)
+            print(f"dgsf: cannot write the results: {error.strerror}", file=sys.stderr)
         sys.stderr.flush()
         os._exit(code)
 
@@ -80,6 +84,8 @@ def main() -> NoReturn:
     Typer exits by itself for wrong usage (2) and for what a command raises as `typer.Exit`.
     """
     debug = "--debug" in sys.argv
+    _open_streams()
+    output.start()
     try:
         app()
     except DgsError as error:
@@ -92,6 +98,19 @@ def main() -> NoReturn:
     except OSError:  # the cause has been said; Python would say it again at exit
         abandon_stdout()
     sys.exit(ExitCode.ERROR)
+
+
+def _open_streams() -> None:
+    """Stand in for streams that are closed: the next file opened would get their number, and what
+    is printed would end up in it."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            file = os.open(os.devnull, os.O_RDWR)
+            if file != number:
+                os.dup2(file, number)
+                os.close(file)
+            stream = os.fdopen(number, mode, encoding="utf-8", closefd=False)
+            setattr(sys, name, stream)
 
 
 def _complain(message: str, hint: str | None, debug: bool) -> None:

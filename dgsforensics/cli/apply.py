@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgsforensics.choices import FiledAs
 from dgsforensics.cli.options import CaseFile, Debug, configure_logging, interruptible
 from dgsforensics.errors import ExitCode, UsageError
+from dgsforensics.records import Judgement, Verdict
 from dgsforensics.wording import counted
 
 if TYPE_CHECKING:
     from dgsforensics.case.store import Case
     from dgsforensics.review.filing import FilingResult
+    from dgsforensics.review.labels import LabelledImage
+    from dgsforensics.review.verdicts import ScoredImage
 
 EPILOG = (
     "Exit codes: 0 all done, or nothing to do · 2 wrong usage, or a file that was refused: it is "
@@ -21,6 +25,11 @@ EPILOG = (
     "to go on, or --undo."
 )
 _DIR = "DIR"
+_VERDICTS = {
+    FiledAs.FLAGGED: Verdict.FLAGGED,
+    FiledAs.INCONCLUSIVE: Verdict.INCONCLUSIVE,
+    FiledAs.NOT_FLAGGED: Verdict.NOT_FLAGGED,
+}
 
 
 @interruptible()
@@ -41,11 +50,10 @@ def apply(
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Take back the last run.")] = False,
     labels: Annotated[
-        list[str] | None,
+        list[FiledAs] | None,
         typer.Option(
             "--as",
-            metavar="ai|real|unsure|unfit",
-            help="Files with this label; may be repeated.",
+            help="Files with this label, or with this verdict; may be repeated.",
             show_default="ai",
         ),
     ] = None,
@@ -57,7 +65,7 @@ def apply(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Move, copy or tag the files that were labelled, or take that back.
+    """Move, copy or tag the files that were labelled or flagged, or take that back.
 
     Below DIR/<label>/ the folders of the case are kept. Nothing is overwritten, and a file that is
     not what was labelled is not touched. Images whose reviewers differ stay where they are.
@@ -66,7 +74,6 @@ def apply(
     from dgsforensics import console
     from dgsforensics.case import ledger, location
     from dgsforensics.case.store import Case
-    from dgsforensics.cli import output
     from dgsforensics.wording import printable
 
     ways = {"move": move, "copy": copy, "tag": tag}
@@ -75,8 +82,15 @@ def apply(
         raise UsageError("give one of --move, --copy, --tag and --undo")
     if undo and (labels or reviewer):
         raise UsageError("--undo takes back a whole run: --as and --reviewer do not go with it")
-    wanted = _judgements(labels or ["ai"])
-    output.start()
+    wanted = labels or [FiledAs.AI]
+    by_model = set(_VERDICTS) & set(wanted)
+    if by_model and tag is not None:
+        raise UsageError(
+            "a sidecar says what a person said: --tag takes labels, not verdicts",
+            "label them first, with dgsf review or dgsf label",
+        )
+    if by_model and reviewer is not None:
+        raise UsageError("--reviewer goes with labels; a verdict is the detector's")
     path = location.find(case)
     if case is None:
         console.notice(printable(f"case file: {path}"))
@@ -92,21 +106,29 @@ def apply(
 
 
 def _carry_out(
-    case: "Case", name: str, folder: Path, wanted: list[str], reviewer: str | None, dry: bool
+    case: "Case", name: str, folder: Path, wanted: list[FiledAs], reviewer: str | None, dry: bool
 ) -> int:
     from dgsforensics import console
     from dgsforensics.case.ledger import OperationKind
-    from dgsforensics.records import Judgement
-    from dgsforensics.review import filing, labels
+    from dgsforensics.review import filing, labels, verdicts
     from dgsforensics.wording import printable
 
-    judgements = list(map(Judgement, wanted))
-    images = labels.labelled(case, reviewer, console.notice)
+    judgements = [Judgement(name) for name in wanted if name not in _VERDICTS]
+    said_by_model = [_VERDICTS[name] for name in wanted if name in _VERDICTS]
+    images: list[LabelledImage | ScoredImage] = []
+    if judgements:
+        images += labels.labelled(case, reviewer, console.notice)
+    chosen = set()
     for image in images:
+        assert isinstance(image, labels.LabelledImage)
         said = {decision.judgement for decision in image.decisions}
         if image.judgement is None and said & set(judgements):
             console.notice(f"left where it is, because reviewers disagree: {printable(str(image))}")
-    plan = filing.plan(case, OperationKind(name), folder, images, judgements)
+        if image.judgement in judgements:
+            chosen.add(image.sha256)
+    found = verdicts.by_verdict(case, said_by_model) if said_by_model else []
+    images += [image for image in found if image.sha256 not in chosen]
+    plan = filing.plan(case, OperationKind(name), folder, images, [*judgements, *said_by_model])
     refused = _report(filing.carry_out(case, plan, dry=dry), _DONE[name], dry)
     for place, label in filing.outdated(case, plan, reviewer) if name == OperationKind.TAG else ():
         console.notice(printable(f"{place} says {label}, but that label has been taken back"))
@@ -160,12 +182,3 @@ def _report(outcomes: Iterable["FilingResult"], done: str, dry: bool) -> int:
     if done != _BACK or any(counts.values()):
         console.notice(f"{counted(counts['done'], 'file')} {word}{already}{refused}")
     return counts["refused"]
-
-
-def _judgements(names: list[str]) -> list[str]:
-    from dgsforensics.records import Judgement
-
-    known = [str(judgement) for judgement in Judgement]
-    if unknown := [name for name in names if name not in known]:
-        raise UsageError(f"--as takes {', '.join(known)}, got {unknown[0]!r}")
-    return names

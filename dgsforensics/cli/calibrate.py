@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dgsforensics.choices import DeviceName
 from dgsforensics.cli.options import (
     BackboneWeights,
     Batch,
@@ -73,7 +74,7 @@ def calibrate(
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
     backbone_weights: BackboneWeights = None,
-    device: Device = "auto",
+    device: Device = DeviceName.AUTO,
     batch: Batch = None,
     workers: Workers = None,
     quiet: Quiet = False,
@@ -94,7 +95,6 @@ def calibrate(
     from dgsforensics.wording import printable
 
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
-    output.start()
     request = run.CalibrationRequest(
         reals=reals,
         fakes=fakes,

@@ -1,6 +1,5 @@
 """`dgsf eval`: how good detectors are on labelled images."""
 
-import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dgsforensics import atomic
+from dgsforensics.choices import DeviceName, SliceBy
 from dgsforensics.cli.options import (
     BackboneWeights,
     Batch,
@@ -17,6 +17,7 @@ from dgsforensics.cli.options import (
     Verbose,
     Workers,
     configure_logging,
+    detector_names,
     interruptible,
 )
 from dgsforensics.errors import ExitCode, UsageError
@@ -48,6 +49,7 @@ def evaluate(
             envvar="DGSF_MODEL",
             metavar="NAME|FILE",
             help="Detector; several are compared with the first.",
+            autocompletion=detector_names,
             show_default="the bundled detector",
         ),
     ] = None,
@@ -57,9 +59,7 @@ def evaluate(
             metavar="LIST", help="What is done to the images first: clean, web, hard, with commas."
         ),
     ] = "clean",
-    by: Annotated[
-        str, typer.Option(metavar="generator|source|format|size", help="How figures are split up.")
-    ] = "generator",
+    by: Annotated[SliceBy, typer.Option(help="How figures are split up.")] = SliceBy.GENERATOR,
     fpr: Annotated[
         list[float] | None,
         typer.Option(
@@ -83,7 +83,7 @@ def evaluate(
         ),
     ] = None,
     backbone_weights: BackboneWeights = None,
-    device: Device = "auto",
+    device: Device = DeviceName.AUTO,
     batch: Batch = None,
     workers: Workers = None,
     quiet: Quiet = False,
@@ -97,7 +97,7 @@ def evaluate(
     with other options, and only what is missing is scored.
     """
     from dgsforensics import console
-    from dgsforensics.evaluation import run, slices
+    from dgsforensics.evaluation import run
     from dgsforensics.evaluation.scores import default_path
     from dgsforensics.evaluation.tiers import parse
     from dgsforensics.wording import printable
@@ -105,14 +105,11 @@ def evaluate(
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
     if as_json and as_csv:
         raise UsageError("choose one of --json and --csv")
-    chosen = next((name for name in slices.CHOICES if name == by), None)
-    if chosen is None:
-        raise UsageError(f"--by: not known: {by!r}", f"known: {', '.join(slices.CHOICES)}")
     request = run.EvaluationRequest(
         data=data,
         models=[str(name) for name in model] if model else [None],
         tiers=parse(tiers),
-        by=chosen,
+        by=by,
         rates=tuple(sorted(set(fpr or []))),
         scores=default_path(data) if scores is None else scores,
         backbone_weights=backbone_weights,
@@ -177,8 +174,6 @@ def _print(found: "Evaluation", *, as_json: bool, as_csv: bool) -> None:
 
     from dgsforensics.evaluation import output, protocol_table
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8 whatever the locale
     try:
         if as_json:
             sys.stdout.write(output.as_json(found))

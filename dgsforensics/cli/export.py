@@ -55,7 +55,6 @@ def export(
         rows = list(handing.rows(opened, found, every=every))
     content = as_bytes(rows)
     if labels == _STDOUT:
-        output.start()
         output.show(*content.decode().split("\n")[:-1])
     else:
         handing.save(content, labels, force=force)

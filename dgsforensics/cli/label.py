@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from dgsforensics.choices import LabelName
 from dgsforensics.cli.options import Debug, Reviewer, configure_logging, interruptible, signature
 from dgsforensics.errors import UsageError
 from dgsforensics.wording import counted
@@ -13,11 +14,18 @@ EPILOG = (
     "Exit codes: 0 labelled · 2 wrong usage, or an image that is not in the case: then nothing is "
     "written · 130 interrupted."
 )
-_NONE = "none"
 
 
 @interruptible()
 def label(
+    judgement: Annotated[
+        LabelName,
+        typer.Option(
+            "--as",
+            help="What they are; unfit: no image to judge; none: no label any more.",
+            show_default=False,
+        ),
+    ],
     names: Annotated[
         list[str] | None,
         typer.Argument(
@@ -27,15 +35,6 @@ def label(
             show_default=False,
         ),
     ] = None,
-    judgement: Annotated[
-        str,
-        typer.Option(
-            "--as",
-            metavar="ai|real|unsure|unfit|none",
-            help="What they are; unfit: no image to judge; none: no label any more.",
-            show_default=False,
-        ),
-    ] = "",
     reviewer: Reviewer = None,
     note: Annotated[str | None, typer.Option(metavar="TEXT", help="A note with the label.")] = None,
     files_from: Annotated[
@@ -52,18 +51,13 @@ def label(
     configure_logging(debug=debug)
     from dgsforensics import console
     from dgsforensics.case.store import Case
-    from dgsforensics.files.walk import read_list_from
+    from dgsforensics.files.lists import read_list_from
     from dgsforensics.records import Judgement
     from dgsforensics.review import labels
     from dgsforensics.review.session import Review
     from dgsforensics.wording import printable
 
-    if not judgement:
-        raise UsageError("--as is missing: what are they?", "--as ai, real, unsure, unfit or none")
-    known = [*Judgement, _NONE]
-    if judgement not in known:
-        raise UsageError(f"--as takes {', '.join(known[:-1])} or {_NONE}, got {judgement!r}")
-    meant = None if judgement == _NONE else Judgement(judgement)
+    meant = None if judgement == LabelName.NONE else Judgement(judgement)
     who = signature(reviewer)
     path, wanted = _case_and_names(list(names or []))
     if len(wanted) == len(names or []):

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dgsforensics.cli import output
-from dgsforensics.cli.options import BackboneWeights, Debug, configure_logging, interruptible
+from dgsforensics.cli.options import (
+    BackboneWeights,
+    Debug,
+    configure_logging,
+    detector_names,
+    interruptible,
+)
 from dgsforensics.errors import CheckpointError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +28,12 @@ app = typer.Typer(
     help="List, check, import and export detectors.", no_args_is_help=True, epilog=EPILOG
 )
 
-Model = Annotated[str, typer.Argument(metavar="NAME|FILE", help="Detector.", show_default=False)]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|FILE", help="Detector.", show_default=False, autocompletion=detector_names
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")]
 
@@ -35,7 +46,7 @@ def list_models(
     debug: Debug = False,
 ) -> None:
     """List the detectors known by name: those that come along, then your own."""
-    _start(debug)
+    configure_logging(debug=debug)
     from dgsforensics.detector import catalogue
     from dgsforensics.tables import to_json
 
@@ -61,7 +72,7 @@ def list_models(
 @interruptible()
 def info(model: Model, as_json: AsJson = False, debug: Debug = False) -> None:
     """Show the model card: data, thresholds, figures, limits."""
-    _start(debug)
+    configure_logging(debug=debug)
     from dgsforensics.detector import card, checkpoint, folders
     from dgsforensics.tables import to_json
 
@@ -89,7 +100,12 @@ def info(model: Model, as_json: AsJson = False, debug: Debug = False) -> None:
 def verify(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME|FILE]...", help="Detectors.", show_default="all by name"),
+        typer.Argument(
+            metavar="[NAME|FILE]...",
+            help="Detectors.",
+            show_default="all by name",
+            autocompletion=detector_names,
+        ),
     ] = None,
     sha256: Annotated[
         str | None, typer.Option(metavar="HEX", help="What the digest of the one detector must be.")
@@ -98,7 +114,7 @@ def verify(
     debug: Debug = False,
 ) -> None:
     """Check detectors: digests, tensors, and that the backbone is there and the right one."""
-    _start(debug)
+    configure_logging(debug=debug)
     if sha256 is not None and (len(models or []) != 1 or not _is_digest(sha256)):
         raise UsageError("--sha256 takes the 64 hexadecimal digits of one detector, named here")
     from dgsforensics.detector import catalogue, folders
@@ -145,7 +161,7 @@ def import_model(
 
     Writes the detector, its card, and the tower it stands on. Nothing in the file is run.
     """
-    _start(debug)
+    configure_logging(debug=debug)
     from dgsforensics import console
     from dgsforensics.detector import card, catalogue, folders, import_dgsnet
     from dgsforensics.wording import printable
@@ -175,7 +191,7 @@ def export(
     debug: Debug = False,
 ) -> None:
     """Write a detector for other programs: one file, adapters merged, names as in open_clip."""
-    _start(debug)
+    configure_logging(debug=debug)
     if out.suffix != ".safetensors":
         raise UsageError(f"--out: {out.name} does not end in .safetensors")
     from dgsforensics.detector import catalogue, checkpoint, folders
@@ -183,11 +199,6 @@ def export(
     loaded = checkpoint.read(folders.resolve(model))
     catalogue.export(loaded, out, backbone_weights=backbone_weights, force=force)
     output.show(str(out))
-
-
-def _start(debug: bool) -> None:
-    configure_logging(debug=debug)
-    output.start()
 
 
 def _facts(entry: "CatalogueEntry") -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import getpass
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,25 +10,49 @@ from typing import Annotated
 
 import typer
 
+from dgsforensics.choices import DeviceName
+from dgsforensics.console import abandon_stdout
 from dgsforensics.errors import ExitCode, UsageError
+from dgsforensics.interrupts import terminable
 
 SETTINGS = (
     "Settings: flags, then DGSF_* variables, then ./dgsf.toml, then config.toml in the user's "
     "configuration folder."
 )
 SCAN_EPILOG = (
-    "Exit codes: 0 nothing flagged · 1 something flagged · 2 wrong usage, or nothing flagged and "
-    f"a file that could not be read · 130 interrupted. {SETTINGS}"
+    "Exit codes: 0 nothing flagged · 1 something flagged · 2 wrong usage, nothing to scan, or "
+    f"nothing flagged and a file that could not be read · 130 interrupted. {SETTINGS}"
 )
 
 Debug = Annotated[bool, typer.Option("--debug", help="Log everything, show tracebacks.")]
+
+
+def detector_names(incomplete: str) -> list[str]:
+    """Return the names of detectors that begin so, for completion."""
+    from dgsforensics.detector import folders
+
+    return [name for name in folders.available() if name.startswith(incomplete)]
+
+
+def _batch_size(text: str) -> int | None:
+    """Read a batch size; raises what Typer shows as a wrong value."""
+    if str(text) == "auto":
+        return None
+    if not str(text).isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"{text!r} is neither auto nor a whole number from 1.")
+    return int(text)
+
+
 Model = Annotated[
-    str | None, typer.Option(envvar="DGSF_MODEL", metavar="NAME|FILE", help="Detector.")
+    str | None,
+    typer.Option(
+        envvar="DGSF_MODEL",
+        metavar="NAME|FILE",
+        help="Detector.",
+        autocompletion=detector_names,
+    ),
 ]
-Device = Annotated[
-    str,
-    typer.Option(envvar="DGSF_DEVICE", metavar="auto|cpu|cuda|mps", help="Where the model runs."),
-]
+Device = Annotated[DeviceName, typer.Option(envvar="DGSF_DEVICE", help="Where the model runs.")]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -38,7 +61,13 @@ Workers = Annotated[
 ]
 Batch = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Images in a forward pass.", show_default="auto"),
+    typer.Option(
+        envvar="DGSF_BATCH",
+        parser=_batch_size,
+        metavar="N|auto",
+        help="Images in a forward pass.",
+        show_default="auto",
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
@@ -81,20 +110,16 @@ def signature(reviewer: str | None) -> str:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Give Ctrl-C and a vanished reader their codes; left to Typer, the latter is 1: flagged."""
+    """Give Ctrl-C, SIGTERM and a vanished reader their codes; left to Typer, the latter is 1."""
     try:
-        yield
+        with terminable():
+            yield
     except KeyboardInterrupt:
         print("dgsf: interrupted", file=sys.stderr)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     except BrokenPipeError:
         abandon_stdout()
         raise typer.Exit(ExitCode.ERROR) from None
-
-
-def abandon_stdout() -> None:
-    """Give what is still unwritten to nobody."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def configure_logging(*, quiet: bool = False, verbose: bool = False, debug: bool = False) -> None:
@@ -121,3 +146,18 @@ def rank(context: typer.Context, parameter: str) -> int:
     source = context.get_parameter_source(parameter)
     order = ("DEFAULT_MAP", "ENVIRONMENT", "COMMANDLINE")
     return order.index(source.name) + 1 if source is not None and source.name in order else 0
+
+
+def unasked(context: typer.Context) -> tuple[str, ...]:
+    """Return the options that no flag asked for, with where each comes from, in their order."""
+    found = []
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        flags = [flag for flag in parameter.opts if flag.startswith("--")]
+        match rank(context, name):
+            case 1:
+                found.append(f"{flags[0] if flags else name} (settings file)")
+            case 2:
+                value = parameter.envvar
+                found.append(f"{value if isinstance(value, str) else name} (variable)")
+    return tuple(found)

@@ -4,13 +4,19 @@ import io
 import sys
 from collections.abc import Sequence
 
+from dgsforensics.console import abandon_stdout
 from dgsforensics.errors import UsageError
 
 
 def start() -> None:
-    """Switch standard output to UTF-8 whatever the locale; call this first."""
+    """Make standard output take every character, before anything is written to it.
+
+    Files and pipes get UTF-8, whatever the locale. A terminal keeps its encoding, for it would show
+    nothing else, and gets escapes for what that lacks.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")
+        encoding = sys.stdout.encoding if sys.stdout.isatty() else "utf-8"
+        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def show(*lines: str) -> None:
@@ -21,8 +27,8 @@ def show(*lines: str) -> None:
         for line in lines:
             print(printable(line))
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise  # a reader that has seen enough
+    except BrokenPipeError:  # a reader that has seen enough: what is being done goes on
+        abandon_stdout()
     except OSError as error:
         raise UsageError(f"cannot write the results: {error.strerror}") from error
 

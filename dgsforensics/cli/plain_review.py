@@ -8,11 +8,12 @@ import io
 import sys
 from collections.abc import Iterator
 
+from dgsforensics import wording
+from dgsforensics.choices import Order
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Judgement
 from dgsforensics.review import phrases, queries
 from dgsforensics.review.dossier import describe
-from dgsforensics.review.queries import Order
 from dgsforensics.review.session import Item, Review
 from dgsforensics.wording import counted, printable
 
@@ -32,9 +33,8 @@ _WORDS |= {label.value: label for label in Judgement}
 
 def review(review: Review, query: str, order: Order, *, advance: bool) -> None:
     """Read commands until the end of the input or `q`."""
-    for stream in (sys.stdin, sys.stdout):  # a stray byte in a note is no reason to stop
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, io.TextIOWrapper):  # a stray byte in a note is no reason to stop
+        sys.stdin.reconfigure(errors="backslashreplace")
     items, place = queries.listed(review, query, order), 0
     what = printable(query) or "all"
     _say(f"{counted(len(items), 'image')}: {what}, by {order}. ? for help, q to quit.")
@@ -105,13 +105,12 @@ def _line(review: Review, items: list[Item], place: int) -> str:
     """Return one image in a sentence."""
     item = items[place]
     chance = item.probability
-    score = "" if chance is None else f", probability {phrases.percent(chance).strip()}"
+    score = "" if chance is None else f", probability {wording.percent(chance).strip()}"
     label = review.judgement(item)
     said = f", labelled {label}" if label else ", no label"
     note = f", note: {printable(review.note_of(item))}" if review.note_of(item) else ""
-    kind = item.kind.replace("_", " ")
-    name = printable(item.path.relative_to(review.root))
-    return f"{place + 1} of {len(items)}: {name}, {kind}{score}{said}{note}"
+    name = phrases.place(item, str(review.root))
+    return f"{place + 1} of {len(items)}: {name}, {item.kind}{score}{said}{note}"
 
 
 def _evidence(review: Review, item: Item) -> Iterator[str]:

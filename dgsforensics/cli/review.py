@@ -3,10 +3,11 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dgsforensics.choices import DeviceName, Graphics, Order, Theme
 from dgsforensics.cli.options import (
     BackboneWeights,
     Debug,
@@ -21,7 +22,6 @@ from dgsforensics.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from dgsforensics.records import ScanInfo
-    from dgsforensics.review.queries import Order
     from dgsforensics.review.session import Review
     from dgsforensics.scan.request import ScanRequest
 
@@ -31,8 +31,6 @@ EPILOG = (
 )
 BUSY_SECONDS = 2.0
 """How long a key may wait for another process that writes into the case."""
-GRAPHICS = ("auto", "kitty", "sixel", "blocks", "text")
-THEMES = ("dark", "light")
 FLAGGED = "verdict:flagged"
 
 
@@ -66,16 +64,12 @@ def review(
             show_default="what is flagged",
         ),
     ] = None,
-    sort: Annotated[
-        str, typer.Option(metavar="score|name|size|format|label|scan", help="By what.")
-    ] = "score",
+    sort: Annotated[Order, typer.Option(help="By what.")] = Order.SCORE,
     advance: Annotated[
         bool, typer.Option("--advance/--stay", help="Go on to the next image after a label.")
     ] = True,
-    graphics: Annotated[
-        str, typer.Option(metavar="|".join(GRAPHICS), help="How pictures are drawn.")
-    ] = "auto",
-    theme: Annotated[str, typer.Option(metavar="|".join(THEMES), help="Colours.")] = "dark",
+    graphics: Annotated[Graphics, typer.Option(help="How pictures are drawn.")] = Graphics.AUTO,
+    theme: Annotated[Theme, typer.Option(help="Colours.")] = Theme.DARK,
     plain: Annotated[
         bool,
         typer.Option(
@@ -84,7 +78,7 @@ def review(
     ] = False,
     model: Model = None,
     backbone_weights: BackboneWeights = None,
-    device: Device = "auto",
+    device: Device = DeviceName.AUTO,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -106,9 +100,6 @@ def review(
     case at once, with your name and the score you saw.
     """
     configure_logging(debug=debug)
-    for name, value, known in (("graphics", graphics, GRAPHICS), ("theme", theme, THEMES)):
-        if value not in known:
-            raise UsageError(f"--{name} takes {', '.join(known)}, got {value!r}")
     if not plain and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(
             "dgsf review needs a terminal", "use --plain, or dgsf label without a screen"
@@ -164,26 +155,23 @@ def _as_before(request: "ScanRequest", last: "ScanInfo | None") -> "ScanRequest"
     )
 
 
-def _query(review: "Review", query: str | None, sort: str) -> "tuple[str, Order]":
+def _query(review: "Review", query: str | None, sort: Order) -> tuple[str, Order]:
     """Return what to list, and by what."""
     from dgsforensics.review import queries
-    from dgsforensics.review.queries import Order
 
-    if sort not in list(Order):
-        raise UsageError(f"--sort takes {', '.join(Order)}, got {sort!r}")
     if query is None:
         query = FLAGGED if queries.listed(review, FLAGGED, Order.SCAN) else ""
     queries.parse(review, query)  # raises for what it cannot mean
-    return query, Order(sort)
+    return query, sort
 
 
 def _show(
     review: "Review",
-    chosen: "tuple[str, Order]",
+    chosen: tuple[str, Order],
     request: "ScanRequest",
     scans: bool,
-    graphics: str,
-    theme: str,
+    graphics: Graphics,
+    theme: Theme,
     advance: bool,
 ) -> None:
     import PIL.Image
@@ -192,7 +180,7 @@ def _show(
     from dgsforensics.tui import keys
     from dgsforensics.tui.app import ReviewApp
     from dgsforensics.tui.choice import Choice
-    from dgsforensics.tui.graphics import Wish, choose
+    from dgsforensics.tui.graphics import choose
 
     # `images` has limits of its own; Pillow's would call a large TIFF or WebP damaged.
     PIL.Image.MAX_IMAGE_PIXELS = None
@@ -200,7 +188,7 @@ def _show(
     app = ReviewApp(
         review,
         Choice(*chosen),
-        renderer=choose(cast(Wish, graphics)),  # checked above
+        renderer=choose(graphics),
         keymap=keymap,
         theme=theme,
         advance=advance,

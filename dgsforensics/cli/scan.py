@@ -5,8 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
+from dgsforensics.choices import DeviceName
 from dgsforensics.cli.options import (
     BackboneWeights,
+    Batch,
     Debug,
     Device,
     Model,
@@ -16,14 +18,17 @@ from dgsforensics.cli.options import (
     configure_logging,
     interruptible,
     rank,
+    unasked,
 )
 from dgsforensics.errors import ExitCode, UsageError
+from dgsforensics.scan.selection import Pick, RowOrder
 
 
 def scan(
     context: typer.Context,
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Images and folders.", show_default=False)
+        list[Path] | None,
+        typer.Argument(help="Images and folders; - for a list of them.", show_default=False),
     ] = None,
     files_from: Annotated[
         str | None,
@@ -31,15 +36,16 @@ def scan(
     ] = None,
     model: Model = None,
     backbone_weights: BackboneWeights = None,
-    device: Device = "auto",
-    batch: Annotated[
-        str, typer.Option(envvar="DGSF_BATCH", metavar="N|auto", help="Images in a forward pass.")
-    ] = "auto",
+    device: Device = DeviceName.AUTO,
+    batch: Batch = None,
     workers: Workers = None,
     threshold: Annotated[
         float | None,
         typer.Option(
-            envvar="DGSF_THRESHOLD", metavar="P", help="Flag from this probability, 0 to 1."
+            envvar="DGSF_THRESHOLD",
+            metavar="P",
+            help="Flag from this probability, 0 to 1.",
+            show_default="that of --fpr",
         ),
     ] = None,
     fpr: Annotated[
@@ -47,18 +53,37 @@ def scan(
         typer.Option(
             envvar="DGSF_FPR",
             metavar="RATE",
-            help="Flag at this false-positive rate, e.g. 0.01, as calibrated.",
+            help="Flag at this false-positive rate, as calibrated.",
+            show_default="0.01, or the least the calibration supports",
+        ),
+    ] = None,
+    only: Annotated[
+        list[Pick] | None,
+        typer.Option(help="Show only these files; may be repeated.", show_default="all"),
+    ] = None,
+    sort: Annotated[
+        RowOrder | None,
+        typer.Option(
+            help="What needs a person first, or as the files are found.",
+            show_default="score in a table, else path",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
     as_jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
+    paths_only: Annotated[bool, typer.Option("--paths", help="Paths only, one a line.")] = False,
+    null: Annotated[
+        bool, typer.Option("--null", "-0", help="Paths only, a NUL behind each: for xargs -0.")
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output", "-o", metavar="FILE", help="Write here; the suffix chooses the format."
         ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite the output file if it is there.")
+    ] = False,
     case: Annotated[
         Path | None,
         typer.Option(
@@ -75,8 +100,16 @@ def scan(
         ),
     ] = False,
     exclude: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Leave out; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB",
+            help="Leave out by name or by path; may be repeated.",
+            show_default="nothing",
+        ),
     ] = None,
+    list_skipped: Annotated[
+        bool, typer.Option("--list-skipped", help="Name each file that was left out.")
+    ] = False,
     follow_symlinks: Annotated[
         bool, typer.Option("--follow-symlinks", help="Follow symbolic links inside folders.")
     ] = False,
@@ -101,23 +134,30 @@ def scan(
 ) -> None:
     """Score images and list those that look generated.
 
-    Results go to standard output, everything else to standard error. What was scored is kept in a
-    case file: a second scan of the same images runs the model on nothing, an interrupted one goes
-    on where it stopped.
+    Results go to standard output, everything else to standard error. What was scored is kept: a
+    second scan of the same images, in whatever folder, runs the model on nothing, an interrupted
+    one goes on where it stopped. PATHS may be -, for a list of paths on standard input.
     """
     from dgsforensics.files.content import Limits
     from dgsforensics.scan import run
     from dgsforensics.scan.request import ScanRequest
 
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
-    formats = {"as_json": as_json, "as_jsonl": as_jsonl, "as_csv": as_csv}
+    formats = {
+        "as_json": as_json,
+        "as_jsonl": as_jsonl,
+        "as_csv": as_csv,
+        "as_paths": paths_only or null,
+    }
     chosen = _strongest(context, [name for name, on in formats.items() if on])
     limits = {"threshold": threshold, "fpr": fpr}
     cut = _strongest(context, [name for name, value in limits.items() if value is not None])
     if len(chosen) > 1:
-        raise UsageError("choose one of --json, --jsonl and --csv")
+        raise UsageError("choose one of --json, --jsonl, --csv and --paths")
     if not paths and files_from is None:
         raise UsageError("nothing to scan", "give images, folders or --files-from")
+    if "-" in map(str, paths or []) and files_from is not None:
+        raise UsageError("give - or --files-from, not both")
 
     given: dict[str, Any] = {"max_pixels": max_pixels, "max_seconds": max_seconds}
     request = ScanRequest(
@@ -126,7 +166,7 @@ def scan(
         model=model,
         backbone_weights=backbone_weights,
         device=device,
-        batch=_batch(batch),
+        batch=batch,
         workers=workers,
         threshold=threshold if "threshold" in cut else None,
         fpr=fpr if "fpr" in cut else None,
@@ -139,22 +179,21 @@ def scan(
     form = run.OutputForm(
         format=chosen[0].removeprefix("as_") if chosen else None,
         output=output,
-        settings=[n.removeprefix("as_") for n in context.params if rank(context, n) == 1],
+        force=force,
+        only=tuple(only or ()),
+        order=sort,
+        null=null,
+        list_skipped=list_skipped,
+        tell_unused=rank(context, "exclude") == 3,
+        settings=unasked(context),
         quiet=quiet,
+        verbose=verbose or debug,
     )
     with interruptible():
         code = run.run(request, form)
     if exit_zero and code != ExitCode.INTERRUPTED:
         code = ExitCode.CLEAN
     raise typer.Exit(int(code))
-
-
-def _batch(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--batch is auto or a whole number from 1, got {text!r}")
-    return int(text)
 
 
 def _strongest(context: typer.Context, given: list[str]) -> list[str]:

@@ -6,12 +6,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dgsforensics.choices import (
+    AugmentationName,
+    DeviceName,
+    Method,
+    Precision,
+    Semantics,
+    SplitBy,
+)
 from dgsforensics.cli.options import (
     BackboneWeights,
     Debug,
+    Device,
     Quiet,
     Verbose,
     configure_logging,
+    detector_names,
     interruptible,
     rank,
 )
@@ -77,6 +87,7 @@ def train(
         typer.Option(
             metavar="NAME|FILE|none",
             help="Detector to go on from; none: from the pre-trained tower.",
+            autocompletion=detector_names,
             show_default="the bundled detector",
         ),
     ] = None,
@@ -86,17 +97,15 @@ def train(
     ] = None,
     backbone_weights: BackboneWeights = None,
     method: Annotated[
-        str | None,
+        Method | None,
         typer.Option(
-            metavar="dgs|lora|probe",
             help="Gradient surgery, plain LoRA, or a head on the frozen tower.",
             show_default="dgs",
         ),
     ] = None,
     semantics: Annotated[
-        str | None,
+        Semantics | None,
         typer.Option(
-            metavar="captions|lowpass|none",
             help="What gradient surgery takes for the content of an image.",
             show_default="captions where given, else lowpass",
         ),
@@ -111,9 +120,8 @@ def train(
         ),
     ] = None,
     augmentation: Annotated[
-        str | None,
+        AugmentationName | None,
         typer.Option(
-            metavar="web|flip|none",
             help="What happens to training images of both classes.",
             show_default="web",
         ),
@@ -126,9 +134,8 @@ def train(
         float | None, typer.Option(metavar="RATE", help="Learning rate.", show_default="1e-4")
     ] = None,
     precision: Annotated[
-        str | None,
+        Precision | None,
         typer.Option(
-            metavar="float32|bfloat16",
             help="Of the tower while training.",
             show_default="bfloat16 on GPUs that have it",
         ),
@@ -138,9 +145,8 @@ def train(
         typer.Option(metavar="SHARE", help="Share of images held out.", show_default="0.2"),
     ] = None,
     split_by: Annotated[
-        str | None,
+        SplitBy | None,
         typer.Option(
-            metavar="auto|generator|source|group",
             help="What is held out whole.",
             show_default="auto",
         ),
@@ -157,9 +163,7 @@ def train(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", show_default="0")] = None,
-    device: Annotated[
-        str, typer.Option(envvar="DGSF_DEVICE", metavar="auto|cpu|cuda|mps", help="Where it runs.")
-    ] = "auto",
+    device: Device = DeviceName.AUTO,
     workers: Annotated[
         int, typer.Option(envvar="DGSF_WORKERS", min=1, metavar="N", help="Decoding threads.")
     ] = min(4, os.cpu_count() or 1),

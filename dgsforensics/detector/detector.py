@@ -217,7 +217,7 @@ class Detector:
         return AUTO_BATCH[self.forward.device.type]
 
     def logits(self, pixels: NDArray[np.uint8], batch: int | None = None) -> list[float]:
-        """Return logits of (N, size, size, 3) uint8 inputs, in padded batches of `batch` (None: N)."""
+        """Return logits of (N, size, size, 3) uint8 inputs, padded to batches of `batch`, or N."""
         return self.forward.logits(pixels, batch or len(pixels))
 
     def _flush(

@@ -11,6 +11,7 @@ import numpy as np
 import PIL
 import PIL.Image
 
+from dgsforensics.choices import SliceBy
 from dgsforensics.datasets import labelled
 from dgsforensics.datasets.labelled import ListedImage
 from dgsforensics.detector import checkpoint, folders
@@ -31,7 +32,7 @@ from dgsforensics.evaluation.output import (
 )
 from dgsforensics.evaluation.protocol import Protocol
 from dgsforensics.evaluation.scorecard import JudgedDetector
-from dgsforensics.evaluation.slices import By, SliceImage
+from dgsforensics.evaluation.slices import SliceImage
 from dgsforensics.interrupts import remembered_interrupt
 from dgsforensics.records import Failure, FileFacts, Label, Prediction, UnreadFile
 from dgsforensics.wording import counted
@@ -46,7 +47,7 @@ class EvaluationRequest:
     data: Path
     models: list[str | None]
     tiers: tuple[str, ...]
-    by: By
+    by: SliceBy
     rates: tuple[float, ...]
     """False-positive rates beside those always given."""
     scores: Path

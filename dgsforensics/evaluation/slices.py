@@ -6,13 +6,12 @@ of these sources has some, for size and codec then tell little; otherwise agains
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
+from dgsforensics.choices import SliceBy
 from dgsforensics.datasets.labelled import UNKNOWN, ListedImage
 from dgsforensics.records import FileFacts, Label
 
-By = Literal["generator", "source", "format", "size"]
-CHOICES: tuple[By, ...] = get_args(By)
 ALL = "all"
 """Name of the slice with everything in it."""
 _SIZES = ((512, "below 512"), (1024, "512 to 1023"), (2048, "1024 to 2047"))
@@ -40,21 +39,21 @@ class Slice:
     """Positions among the entries, ascending."""
 
 
-def cut(entries: Sequence[SliceImage], by: By) -> list[Slice]:
+def cut(entries: Sequence[SliceImage], by: SliceBy) -> list[Slice]:
     """Return the whole set, then its parts in the order of their names, sizes ascending."""
     whole = Slice(ALL, "slice", tuple(range(len(entries))))
-    if by == "generator":
+    if by == SliceBy.GENERATOR:
         return [whole, *_by_generator(entries)]
-    name_of: dict[str, Callable[[SliceImage], str]] = {
-        "source": lambda entry: entry.listed.source,
-        "format": lambda entry: entry.facts.format or UNKNOWN,
-        "size": _size,
+    name_of: dict[SliceBy, Callable[[SliceImage], str]] = {
+        SliceBy.SOURCE: lambda entry: entry.listed.source,
+        SliceBy.FORMAT: lambda entry: entry.facts.format or UNKNOWN,
+        SliceBy.SIZE: _size,
     }
     parts: dict[str, list[int]] = {}
     for i, entry in enumerate(entries):
         parts.setdefault(name_of[by](entry), []).append(i)
     sizes = [name for _, name in _SIZES] + [_LARGEST]
-    names = [n for n in sizes if n in parts] if by == "size" else sorted(parts)
+    names = [n for n in sizes if n in parts] if by == SliceBy.SIZE else sorted(parts)
     return [whole, *(Slice(name, "slice", tuple(parts[name])) for name in names)]
 
 

@@ -16,26 +16,25 @@ out as a `Failure`, so that a report accounts for all it was asked about.
   folder that was already walked under another name is not walked again.
 * The same path twice, compared as absolute, is one row, at its first place.
 
-`exclude` holds shell globs, case-sensitive. One without a slash is compared with the name of each
-file and folder; one with a slash with the whole path below the given folder, where `**` stands for
-any number of folders. An excluded folder is not entered. Files named by the user are compared by
-name too, as grep does; a folder named by the user is never excluded itself.
+What is passed over gets no row, but is told to `WalkReport` with its kind, so that a report can
+say what it is not about.
+
+`exclude` holds shell globs: see `files.globs`. An excluded folder is not entered. Files named by
+the user are compared too, as grep does; a folder named by the user is never excluded itself.
 """
 
 import logging
 import os
 import stat
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import BinaryIO
 
-from dgsforensics.errors import ImageError, UsageError
+from dgsforensics.errors import ImageError
 from dgsforensics.files.content import kind_of, read_head, reason_of
-from dgsforensics.files.kinds import sniff
-from dgsforensics.records import Failure, FileFacts, Status
+from dgsforensics.files.globs import GlobSet
+from dgsforensics.files.kinds import describe, sniff
+from dgsforensics.records import Failure, FileFacts, LeftOutFile, Status
 
 _SUFFIXES = (
     ".jpg .jpeg .jpe .jfif .jif .png .apng .webp .avif .avifs .tif .tiff .bmp .dib .gif .mpo "
@@ -44,6 +43,16 @@ _SUFFIXES = (
 SUFFIXES = frozenset(_SUFFIXES.split())
 """Lower-case suffixes that promise a picture of a kind that is read, with or without an extra."""
 
+EXCLUDED = "excluded"
+"""The kind of what was left out because somebody asked for that."""
+_SHORT = {
+    "PDF document": "PDF",
+    "ZIP archive or office document": "archive",
+    "gzip archive": "archive",
+    "Matroska or WebM video": "video",
+    "unknown data": "of unknown kind",
+}
+"""Kinds in fewer words than `kinds.describe` has for them."""
 _APPLE_DOUBLE = b"\x00\x05\x16\x07"
 _log = logging.getLogger(__name__)
 
@@ -52,11 +61,26 @@ Identity = tuple[int, int]
 
 
 @dataclass(slots=True)
+class WalkReport:
+    """What a walk did besides finding files; filled while it goes on."""
+
+    left_out: list[LeftOutFile] = field(default_factory=list)
+    """Files that were met and get no row. Of a folder that is not entered, the folder."""
+    unused: list[str] = field(default_factory=list)
+    """Globs to exclude by that matched nothing; known at the end."""
+
+    def leave_out(self, path: Path, kind: str) -> None:
+        """Note a file that gets no row."""
+        self.left_out.append(LeftOutFile(path, kind))
+
+
+@dataclass(slots=True)
 class _Walk:
     """What one call of `find_files` was asked for and has met so far."""
 
-    exclude: list[list[str]]
+    exclude: GlobSet
     follow_symlinks: bool
+    report: WalkReport
     seen: set[str] = field(default_factory=set)
     """Absolute paths that have a row."""
     walked: set[Identity] = field(default_factory=set)
@@ -64,54 +88,25 @@ class _Walk:
 
 
 def find_files(
-    paths: Iterable[Path], *, exclude: Sequence[str] = (), follow_symlinks: bool = False
+    paths: Iterable[Path],
+    *,
+    exclude: Sequence[str] = (),
+    follow_symlinks: bool = False,
+    report: WalkReport | None = None,
 ) -> Iterator[Path | Failure]:
     """Yield files to scan below the paths, and what could not be looked into; see the module for
     rules.
 
     Lazy: nothing is read before it is asked for, and `paths` may be a stream.
     """
-    walk = _Walk([glob.strip("/").split("/") for glob in exclude if glob], follow_symlinks)
+    walk = _Walk(GlobSet(exclude), follow_symlinks, report or WalkReport())
     for path in paths:
         for found in _from_argument(path, walk):
             place = os.path.abspath(found.path if isinstance(found, Failure) else found)
             if place not in walk.seen:
                 walk.seen.add(place)
                 yield found
-
-
-def read_list(stream: BinaryIO) -> Iterator[Path]:
-    """Yield paths from a list, separated by NUL if it holds any, else one a line; blank ones
-    skipped.
-
-    Bytes that are not UTF-8 survive as in `os.fsdecode`.
-    """
-    data = stream.read()
-    if b"\0" in data:
-        entries = data.split(b"\0")
-    else:
-        # Windows tools start such files with a mark and end lines with two characters.
-        entries = [
-            line.removesuffix(b"\r") for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-        ]
-    for entry in entries:
-        if entry.strip():
-            yield Path(os.fsdecode(entry))
-
-
-def read_list_from(name: str) -> list[Path]:
-    """Return the paths in a list by its name, `-` for standard input; `UsageError` where it is not
-    one.
-    """
-    if name == "-":
-        if sys.stdin is None:
-            raise UsageError("there is no standard input to read paths from")
-        return list(read_list(sys.stdin.buffer))
-    try:
-        with open(name, "rb") as stream:
-            return list(read_list(stream))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--files-from: cannot read {name}: {reason_of(error)}") from error
+    walk.report.unused = walk.exclude.unused
 
 
 def _from_argument(path: Path, walk: _Walk) -> Iterator[Path | Failure]:
@@ -122,8 +117,8 @@ def _from_argument(path: Path, walk: _Walk) -> Iterator[Path | Failure]:
         return
     if stat.S_ISDIR(status.st_mode):
         yield from _below(path, (status.st_dev, status.st_ino), walk)
-    elif _excluded([path.name], walk):
-        _log.debug("excluded: %r", path)
+    elif walk.exclude.match(path, [path.name]):
+        walk.report.leave_out(path, EXCLUDED)
     elif stat.S_ISREG(status.st_mode):
         yield path
     else:
@@ -152,8 +147,8 @@ def _below(root: Path, identity: Identity, walk: _Walk) -> Iterator[Path | Failu
             yield entry
             continue
         parts = [*below, entry.name]
-        if _excluded(parts, walk):
-            _log.debug("excluded: %r", entry)
+        if walk.exclude.match(entry, parts):
+            walk.report.leave_out(entry, EXCLUDED)
             continue
         try:
             status = os.stat(entry, follow_symlinks=walk.follow_symlinks)
@@ -162,9 +157,9 @@ def _below(root: Path, identity: Identity, walk: _Walk) -> Iterator[Path | Failu
             continue
         inner = (status.st_dev, status.st_ino)
         if stat.S_ISLNK(status.st_mode):
-            _log.debug("symbolic link passed over: %r", entry)
+            walk.report.leave_out(entry, "link")
         elif stat.S_ISREG(status.st_mode):
-            yield from _if_candidate(entry)
+            yield from _if_candidate(entry, walk.report)
         elif not stat.S_ISDIR(status.st_mode):
             yield _not_a_file(entry, status.st_mode)
         elif walk.follow_symlinks and inner in {level[0] for level in levels}:
@@ -186,7 +181,7 @@ def _entries(folder: Path) -> Iterator[Path | Failure]:
     return (folder / name for name in names)
 
 
-def _if_candidate(path: Path) -> Iterator[Path | Failure]:
+def _if_candidate(path: Path, report: WalkReport) -> Iterator[Path | Failure]:
     """Yield a regular file met in a folder: itself, why it cannot be told, or nothing."""
     promising = path.suffix.lower() in SUFFIXES
     if promising and not path.name.startswith("._"):
@@ -198,29 +193,22 @@ def _if_candidate(path: Path) -> Iterator[Path | Failure]:
         if promising or not path.suffix:
             yield _unreadable(path, error.message)
         else:
-            _log.debug("passed over: %r: %s", path, error.message)
+            report.leave_out(path, "not readable")
         return
     if sniff(head) or (promising and not head.startswith(_APPLE_DOUBLE)):
         yield path
     else:
-        _log.debug("no picture: %r", path)
+        report.leave_out(path, _kind(head))
 
 
-def _excluded(parts: list[str], walk: _Walk) -> bool:
-    return any(
-        fnmatchcase(parts[-1], glob[0]) if len(glob) == 1 else _matches(parts, glob)
-        for glob in walk.exclude
-    )
-
-
-def _matches(parts: list[str], glob: list[str]) -> bool:
-    """Return whether the parts of a path match a glob part by part, `**` taking any number of
-    them."""
-    if not glob:
-        return not parts
-    if glob[0] == "**":
-        return _matches(parts, glob[1:]) or (bool(parts) and _matches(parts[1:], glob))
-    return bool(parts) and fnmatchcase(parts[0], glob[0]) and _matches(parts[1:], glob[1:])
+def _kind(head: bytes) -> str:
+    """What a file that is no picture is counted as."""
+    if not head:
+        return "empty"
+    if head.startswith(_APPLE_DOUBLE):
+        return "macOS shadow"
+    kind = describe(head).removeprefix("an ").removeprefix("a ")
+    return _SHORT.get(kind, kind)
 
 
 def _reason(path: Path, error: OSError | ValueError) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dgsforensics.records import Decision
 from dgsforensics.review import phrases
 from dgsforensics.review.session import Item, Review
-from dgsforensics.wording import printable
+from dgsforensics.wording import percent, printable
 
 Similar = tuple[Item, int] | None
 """The image that looks most alike, and in how many of 64 bits it differs."""
@@ -64,7 +64,7 @@ def _sections(review: Review, item: Item, similar: Similar) -> Iterator[tuple[st
 
 
 def _score(item: Item) -> _Lines:
-    shown, scale, full = item.shown, item.scale, phrases.VERDICTS[item.kind][1]
+    shown, scale, full = item.shown, item.scale, str(item.kind)
     if shown is None or scale is None:
         return [("", full), ("because:", item.row.reason)]
     probability = scale.calibration.probability
@@ -97,7 +97,7 @@ def _decision(decision: Decision) -> tuple[str, str]:
 
 
 def _percent(share: float) -> str:
-    return phrases.percent(share).strip()
+    return percent(share).strip()
 
 
 def _bytes(count: int | None) -> str | None:

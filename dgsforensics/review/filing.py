@@ -15,14 +15,15 @@ from pathlib import Path
 from dgsforensics import atomic
 from dgsforensics.case import contents, ledger, transfer
 from dgsforensics.case.decisions import Log, standing
-from dgsforensics.case.ledger import Operation, OperationKind, OperationState
+from dgsforensics.case.ledger import Operation, OperationKind, OperationState, folder_name
 from dgsforensics.case.store import Case
 from dgsforensics.case.transfer import holds
 from dgsforensics.errors import UnreadableError, UsageError
 from dgsforensics.files.content import reason_of
-from dgsforensics.records import Judgement
+from dgsforensics.records import Judgement, Verdict
 from dgsforensics.review import sidecar
 from dgsforensics.review.labels import LabelledImage
+from dgsforensics.review.verdicts import ScoredImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,10 @@ def plan(
     case: Case,
     kind: OperationKind,
     folder: Path,
-    images: Sequence[LabelledImage],
-    wanted: Sequence[Judgement],
+    images: Sequence[LabelledImage | ScoredImage],
+    wanted: Sequence[Judgement | Verdict],
 ) -> FilingPlan:
-    """Return the files of the images with one of the `wanted` labels, and where each is to go.
+    """Return the files of the images with one of the `wanted` labels or verdicts, and where each is to go.
 
     Below `folder` that is `<label>/<path below the common root of the case>`; for a sidecar the
     path without the label, or beside an image that lies in `folder` already. A file that was
@@ -108,7 +109,7 @@ def plan(
                 written = hashlib.sha256(content).hexdigest()
                 made.sidecars[written] = content
             else:
-                target, written = folder / str(label) / below, image.sha256
+                target, written = folder / folder_name(label) / below, image.sha256
             made.operations.append(Operation(0, 0, kind, path, target, image.sha256, written, time))
     return made
 

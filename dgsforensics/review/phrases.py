@@ -1,19 +1,9 @@
 """How verdicts, labels, sizes and claims are worded on the screen, with and without colour."""
 
-from rich.cells import cell_len
-
-from dgsforensics.records import Judgement, Mark, Status, Verdict
+from dgsforensics.records import Judgement, Mark
 from dgsforensics.review.session import Item, Review
 from dgsforensics.wording import printable
 
-VERDICTS: dict[Verdict | Status, tuple[str, str]] = {
-    Verdict.FLAGGED: ("flagged", "flagged"),
-    Verdict.INCONCLUSIVE: ("unclear", "inconclusive"),
-    Verdict.NOT_FLAGGED: ("not", "not flagged"),
-    Status.UNREADABLE: ("error", "unreadable"),
-    Status.UNSUPPORTED: ("n/a", "unsupported"),
-}
-"""Short and in full."""
 JUDGEMENTS = {
     Judgement.AI: "AI",
     Judgement.REAL: "real",
@@ -35,16 +25,6 @@ def bar(share: float, width: int) -> str:
     """Return a share in [0, 1] as a bar of so many cells."""
     full, eighths = divmod(round(share * width * 8), 8)
     return ("█" * full + (_EIGHTHS[eighths] if eighths else "")).ljust(width)
-
-
-def percent(share: float) -> str:
-    """Return a probability for people, six characters; never 100 or 0 unless it is."""
-    text = f"{share:.1%}"
-    if text == "100.0%" and share < 1:
-        text = ">99.9%"
-    elif text == "0.0%" and share > 0:
-        text = "<0.1%"
-    return text.rjust(6)
 
 
 def label(review: Review, item: Item) -> str:
@@ -75,26 +55,6 @@ def amount(count: int | None) -> str:
             break
         value /= 1000
     return f"{value:.0f} {unit}" if unit == "bytes" or value >= 99.95 else f"{value:.1f} {unit}"
-
-
-def shortened(text: str, width: int) -> str:
-    """Return text in at most so many cells, its middle left out: the ends of a name tell most."""
-    if cell_len(text) <= width:
-        return text
-    if width < 3:
-        return _start(text, width)
-    head = _start(text, (width - 1) // 2)
-    return f"{head}…{_start(text[::-1], width - 1 - cell_len(head))[::-1]}"
-
-
-def _start(text: str, width: int) -> str:
-    """Return as many characters from the start as fit."""
-    used = 0
-    for place, character in enumerate(text):
-        used += cell_len(character)
-        if used > width:
-            return text[:place]
-    return text
 
 
 def name(item: Item) -> str:

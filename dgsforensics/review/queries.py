@@ -8,8 +8,8 @@ without a known name in front is looked for in path and note, in any case.
 
 import shlex
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 
+from dgsforensics.choices import Order
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Judgement, Mark, Status, Verdict
 from dgsforensics.review.session import Item, Review
@@ -17,7 +17,7 @@ from dgsforensics.review.session import Item, Review
 Test = Callable[[Item], bool]
 
 NAMES = {
-    "verdict": "flagged, inconclusive, not_flagged, unreadable or unsupported; several with commas",
+    "verdict": "flagged, inconclusive, not-flagged, unreadable or unsupported; several with commas",
     "label": "ai, real, unsure, unfit, any or none",
     "score": "0.9.., ..0.2 or 0.5..0.9: the probability",
     "format": "jpeg, png, webp, ...",
@@ -31,21 +31,6 @@ NAMES = {
 
 
 _FORMATS = {"jpg": "jpeg", "tif": "tiff"}
-
-
-class Order(StrEnum):
-    """What a list is sorted by."""
-
-    SCORE = "score"
-    """Highest first; files without a score at the end."""
-    NAME = "name"
-    SIZE = "size"
-    """Most pixels first."""
-    FORMAT = "format"
-    LABEL = "label"
-    """Those without one first."""
-    SCAN = "scan"
-    """As they were scanned."""
 
 
 def listed(review: Review, query: str, order: Order, *, reverse: bool = False) -> list[Item]:
@@ -82,7 +67,8 @@ def _word(review: Review, word: str) -> Test:
     values = value.casefold().split(",")
     match name:
         case "verdict":
-            kinds = _known(name, values, [*Verdict, Status.UNREADABLE, Status.UNSUPPORTED])
+            known = [*Verdict, Status.UNREADABLE, Status.UNSUPPORTED]
+            kinds = _known(name, [_spaced(text) for text in values], known)
             return lambda item: item.kind in kinds
         case "label":
             labels = _known(name, values, [*Judgement, "any", "none"])
@@ -94,7 +80,7 @@ def _word(review: Review, word: str) -> Test:
             kinds = [_FORMATS.get(value, value) for value in values]
             return lambda item: (item.row.facts.format or "").casefold() in kinds
         case "mark":
-            marks = _known(name, [text.replace("-", " ") for text in values], list(Mark))
+            marks = _known(name, [_spaced(text) for text in values], list(Mark))
             return lambda item: any(mark in marks for mark in item.marks)
         case "camera" | "software":
             mark, part = Mark(name), value.casefold()
@@ -126,6 +112,11 @@ def agreement(review: Review, item: Item) -> bool | None:
     """Return whether those who labelled an image say the same; None with fewer than two."""
     labels = [d.judgement for d in review.decisions(item) if d.judgement is not None]
     return None if len(labels) < 2 else len(set(labels)) == 1
+
+
+def _spaced(text: str) -> str:
+    """A word as it is spelled everywhere else; in a filter a blank would end it."""
+    return text.replace("-", " ").replace("_", " ")
 
 
 def _has_label(label: Judgement | None, wanted: Sequence[str]) -> bool:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dgsforensics.case.decisions import Log, LogEntry
-from dgsforensics.case.store import Case, as_text
+from dgsforensics.case.recording import as_text
+from dgsforensics.case.store import Case
 from dgsforensics.detector.calibration import Calibration, Thresholds
 from dgsforensics.errors import CaseError
 from dgsforensics.records import (
@@ -208,7 +209,10 @@ class Review:
             return Path()
         # In the order of strings, what all have in common is what the first and last have.
         first, last = min(self._by_path), max(self._by_path)
-        return Path(os.path.commonpath([os.path.dirname(first), os.path.dirname(last)]))
+        try:
+            return Path(os.path.commonpath([os.path.dirname(first), os.path.dirname(last)]))
+        except ValueError:  # on two drives
+            return Path()
 
     @property
     def steps(self) -> tuple[int, int]:

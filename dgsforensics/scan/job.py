@@ -6,19 +6,25 @@
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import PIL.Image
 
-from dgsforensics.case import location, store
+from dgsforensics.case import location, relocation, scores, store
+from dgsforensics.case.recording import Scan
+from dgsforensics.detector import folders, header
 from dgsforensics.detector.detector import Detector
-from dgsforensics.files.walk import find_files, read_list_from
-from dgsforensics.records import Failure, Prediction, ScanSettings
+from dgsforensics.detector.header import DetectorHeader
+from dgsforensics.errors import CheckpointError, UsageError
+from dgsforensics.files.lists import read_list_from, refuse_addresses
+from dgsforensics.files.walk import WalkReport, find_files
+from dgsforensics.records import EarlierScore, Failure, Prediction, ScanSettings
 from dgsforensics.scan import output
 from dgsforensics.scan.request import ScanRequest
 
@@ -27,34 +33,63 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """A scan that can begin: files found, detector loaded."""
+    """A scan that can begin: files found, detector known but for its model."""
 
     request: ScanRequest
+    paths: list[Path]
+    """As given, those in lists too."""
     found: list[Path | Failure]
+    report: WalkReport
+    """What was passed over on the way."""
     detector: Detector
     info: output.RunInfo
     case: Path | None
 
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many files were passed over, by kind."""
+        return dict(Counter(file.kind for file in self.report.left_out))
+
     @contextmanager
     def begun(self) -> Iterator[Iterator[list[Prediction | Failure]]]:
         """Open the case and score the files, in order, in lists that are already in the case."""
-        with store.Case.open(self.case) if self.case is not None else nullcontext() as case:
-            yield self._scores(None if case is None else case.begin_scan(self._settings()))
+        with ExitStack() as stack:
+            scans: list[Scan] = []
+            kept: Scan | None = None
+            if self.case is not None:
+                opened = stack.enter_context(store.Case.open(self.case))
+                everything = stack.enter_context(scores.opened())
+                for known in filter(None, (opened, everything)):
+                    scores.adopt(known, self._weights_of(scores.without_weights(known)))
+                settings = self._settings()
+                scans.append(opened.begin_scan(settings))
+                if everything is not None:
+                    scores.note_source(everything, opened.path)
+                    kept = everything.begin_scan(replace(settings, options={}))
+            yield self._scores(scans, kept)
 
-    def _scores(self, scan: store.Scan | None) -> Iterator[list[Prediction | Failure]]:
+    def _scores(self, scans: list[Scan], kept: Scan | None) -> Iterator[list[Prediction | Failure]]:
         request = self.request
+        known = _known([*scans, *([] if kept is None else [kept])])
         for rows in self.detector.scan_batches(
             self.found,
             batch=request.batch,
             workers=request.workers,
             limits=request.limits,
-            known=scan.known if scan is not None and request.use_cache else None,
+            known=known if scans and request.use_cache else None,
         ):
-            if scan is not None:
+            for scan in scans:
                 scan.record(rows)
+            if kept is not None:
+                kept.remember(rows)
             yield rows
-        if scan is not None:
+        for scan in [*scans, *([] if kept is None else [kept])]:
             scan.finish()
+
+    def _weights_of(self, files: set[str]) -> dict[str, str]:
+        """By digest of a detector file that of its weights, for those that are at hand."""
+        own = {self.info.model_sha256: self.info.weights_sha256}
+        return {file: made for file, made in (_weights(files) | own).items() if file in files}
 
     def _settings(self) -> ScanSettings:
         info, calibration = self.info, self.detector.calibration
@@ -62,11 +97,12 @@ class Job:
             tool_version=info.tool_version,
             model=info.model,
             model_sha256=info.model_sha256,
+            weights_sha256=info.weights_sha256,
             preprocessing=info.preprocessing,
             threshold=info.threshold,
             options={
-                "device": info.device,
-                "batch": info.batch,
+                "device": self.request.device,
+                "batch": self.request.batch,
                 "limits": asdict(self.request.limits),
                 # As asked for, so that another scan of the same can ask alike.
                 "detector": self.request.model,
@@ -74,7 +110,7 @@ class Job:
                 "probability": self.request.threshold,
                 # Which files of the case would have been found: see `case.coverage`.
                 "exclude": self.request.exclude,
-                "folders": _folders(self.request.paths),
+                "folders": _folders(self.paths),
                 # What a stored logit means, for those who read the case without the detector.
                 "temperature": calibration.temperature,
                 "intercept": calibration.intercept,
@@ -83,54 +119,104 @@ class Job:
         )
 
 
-def prepare(request: ScanRequest) -> Job | None:
-    """Find the files and load the detector; None when the list of files is empty.
+def prepare(request: ScanRequest) -> Job:
+    """Find the files and read what the detector says of itself; the model is not loaded.
 
-    Raises `DgsError` for what stops the whole scan.
+    Raises `DgsError` for what stops the whole scan, such as a path that is not there: one that was
+    typed, that is; what a list names may be gone by now, and is a row.
     """
-    paths = [path for path in request.paths if path != Path("-")]
-    files_from = "-" if len(paths) < len(request.paths) else request.files_from
-    if files_from is not None:
-        paths += read_list_from(files_from)
-    if not paths:
-        return None
-    started = time.monotonic()
+    typed = [path for path in request.paths if path != Path("-")]
+    refuse_addresses(typed)
+    _refuse_missing(typed)
+    files_from = "-" if len(typed) < len(request.paths) else request.files_from
+    listed_paths = [] if files_from is None else read_list_from(files_from)
+    refuse_addresses(listed_paths)
+    paths = [*typed, *listed_paths]
+    started, report = time.monotonic(), WalkReport()
     found = list(
-        find_files(paths, exclude=request.exclude, follow_symlinks=request.follow_symlinks)
+        find_files(
+            paths,
+            exclude=request.exclude,
+            follow_symlinks=request.follow_symlinks,
+            report=report,
+        )
     )
     logger.info("found %d files in %.1f s", len(found), time.monotonic() - started)
-    # `images` has limits of its own; Pillow's would call a large TIFF or WebP damaged.
+    # `pictures` has limits of its own; Pillow's would call a large TIFF or WebP damaged.
     PIL.Image.MAX_IMAGE_PIXELS = None
-    started = time.monotonic()
-    detector = Detector.load(request.model, request.device, request.backbone_weights)
-    logger.info("loaded %s in %.1f s", detector.config.name, time.monotonic() - started)
+    source = header.read(folders.resolve(request.model))
+    detector = Detector.waiting(source, request.device, request.backbone_weights)
     detector.thresholds = detector.calibration.thresholds(
         fpr=request.fpr, probability=request.threshold
     )
     case = request.case
-    # What is not there, a mistyped name, makes no case.
+    # What holds no file makes no case.
     if case is None and request.use_cache and any(isinstance(file, Path) for file in found):
         case = location.default_path(paths)
-    return Job(request, found, detector, _run_info(request, detector, case), case)
+        if not case.exists() and (renamed := relocation.follow_renamed(paths, found, case)):
+            logger.warning("%s was renamed: its case goes on here", renamed)
+    return Job(request, paths, found, report, detector, _run_info(source, detector, case), case)
+
+
+def _refuse_missing(paths: Sequence[Path]) -> None:
+    missing = [str(path) for path in paths if not _is_there(path)]
+    if missing:
+        others = "" if len(missing) == len(paths) else "; nothing was scanned"
+        raise UsageError(
+            f"{', '.join(missing)}: no such file or folder{others}", "check the spelling"
+        )
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something has that name; what is out of reach may be there."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        logger.debug("cannot look at %r: %s", str(path), error)
+    return True
+
+
+def _known(scans: Sequence[Scan]) -> Callable[[str], EarlierScore | None]:
+    """Ask one after the other."""
+
+    def known(sha256: str) -> EarlierScore | None:
+        return next((row for scan in scans if (row := scan.known(sha256))), None)
+
+    return known
+
+
+def _weights(files: set[str]) -> dict[str, str]:
+    """By digest of a detector file that of its weights, for those of `files` that are at hand."""
+    found = {}
+    for path in folders.available().values() if files else ():
+        try:
+            made = header.read(path)
+        except CheckpointError as error:
+            logger.debug("%s: %s", path, error.message)
+            continue
+        if made.sha256 in files:
+            found[made.sha256] = made.weights_sha256
+    return found
 
 
 def _folders(paths: Sequence[Path]) -> list[str]:
-    """Return the absolute paths of the folders among these; a file covers none."""
-    return [os.path.abspath(path) for path in paths if path != Path("-") and os.path.isdir(path)]
+    """The absolute paths of the folders among these; a file covers none."""
+    return [os.path.abspath(path) for path in paths if os.path.isdir(path)]
 
 
-def _run_info(request: ScanRequest, detector: Detector, case: Path | None) -> output.RunInfo:
-    probability = detector.calibration.probability
+def _run_info(source: DetectorHeader, detector: Detector, case: Path | None) -> output.RunInfo:
+    probability = source.calibration.probability
     return output.RunInfo(
         tool_version=version("dgsforensics"),
-        model=detector.config.name,
-        model_sha256=detector.sha256,
-        preprocessing=detector.config.preprocessing,
+        model=source.config.name,
+        model_sha256=source.sha256,
+        weights_sha256=source.weights_sha256,
+        preprocessing=source.config.preprocessing,
         threshold=probability(detector.thresholds.upper),
         lower=probability(detector.thresholds.lower),
         threshold_origin=detector.thresholds.origin,
-        device=str(detector.forward.device),
-        batch=detector.batch_size(request.batch),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         case=None if case is None else str(case),
     )

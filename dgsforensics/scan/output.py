@@ -1,21 +1,34 @@
-"""Results for people and programs: a table, JSON, JSON Lines and CSV, written as they come.
+"""Results for people and programs: a table, JSON, JSON Lines, CSV and bare paths.
 
 `docs/scan-output.md` documents the fields; `SCHEMA` is raised when one changes its meaning.
 """
 
 import csv
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from dgsforensics.records import Failure, Prediction, ScanSummary, Status, Verdict
+from dgsforensics.console import shortened
+from dgsforensics.records import (
+    Evidence,
+    Failure,
+    LeftOutFile,
+    Mark,
+    Prediction,
+    ScanSummary,
+    Status,
+    Verdict,
+)
+from dgsforensics.scan.selection import claims_of
 from dgsforensics.tables import to_json
-from dgsforensics.wording import printable
+from dgsforensics.wording import percent, printable
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the fields below."""
 FIELDS = (
     "schema",
@@ -35,6 +48,8 @@ FIELDS = (
     "frames",
     "cached",
     "reason",
+    "claims",
+    "missing",
 )
 """Of one file, in this order, in every machine-readable format."""
 
@@ -54,17 +69,28 @@ class RunInfo:
     tool_version: str
     model: str
     model_sha256: str
+    """Of the detector file."""
+    weights_sha256: str
+    """Of what makes a logit, calibration aside."""
     preprocessing: str
     threshold: float
     """Probability from which an image is flagged."""
     lower: float
     """Probability below which an image is not flagged; between the two it is inconclusive."""
     threshold_origin: str
-    device: str
-    batch: int
     started: str
     """ISO 8601, UTC."""
     case: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScanEnd:
+    """What is known when a scan is over."""
+
+    summary: ScanSummary
+    interrupted: bool
+    left_out: Sequence[LeftOutFile] | None = None
+    """Each file passed over, where somebody asked for that."""
 
 
 class Writer(Protocol):
@@ -73,7 +99,7 @@ class Writer(Protocol):
     def row(self, record: Prediction | Failure) -> None:
         """Write one file's result."""
 
-    def end(self, summary: ScanSummary, interrupted: bool) -> None:
+    def end(self, end: ScanEnd) -> None:
         """Write what comes last."""
 
 
@@ -93,8 +119,25 @@ def fields_of(record: Prediction | Failure) -> dict[str, Any]:
         **asdict(record.facts),
         "cached": scored.cached if scored else False,
         "reason": record.reason,
+        "claims": [_claim(piece) for piece in _marked(record)],
+        "missing": scored and scored.missing,
     }
     return {name: values[name] for name in FIELDS}
+
+
+def _marked(record: Prediction | Failure) -> list[Evidence]:
+    """What a file claims, as far as its kind has a name."""
+    traits = record.traits if isinstance(record, Prediction) else None
+    return [] if traits is None else [piece for piece in traits.evidence if piece.mark is not None]
+
+
+def _claim(piece: Evidence) -> dict[str, str]:
+    return {
+        "kind": str(piece.mark),
+        "origin": piece.origin,
+        "name": piece.name,
+        "value": piece.value,
+    }
 
 
 class JsonLines:
@@ -108,7 +151,7 @@ class JsonLines:
         self._stream.write(to_json(fields_of(record)) + "\n")
         self._stream.flush()
 
-    def end(self, summary: ScanSummary, interrupted: bool) -> None:
+    def end(self, end: ScanEnd) -> None:
         """Write nothing: nothing follows the rows."""
 
 
@@ -125,9 +168,13 @@ class Json:
         self._stream.write(f"{self._separator}\n{to_json(fields_of(record))}")
         self._separator = ","
 
-    def end(self, summary: ScanSummary, interrupted: bool) -> None:
+    def end(self, end: ScanEnd) -> None:
         """Close the document."""
-        tail = to_json({"summary": asdict(summary), "interrupted": interrupted})
+        told = {"summary": asdict(end.summary), "interrupted": end.interrupted}
+        if end.left_out is not None:
+            files = [{"path": str(file.path), "kind": file.kind} for file in end.left_out]
+            told["left_out"] = files
+        tail = to_json(told)
         self._stream.write("\n], " + tail[1:] + "\n")
 
 
@@ -145,39 +192,93 @@ class Csv:
         if values["path"].startswith(("=", "+", "-", "@")):  # a spreadsheet would run it
             values["path"] = "./" + values["path"]
         values["reason"] = record.reason and printable(record.reason)
+        # It begins with the name of a kind, so no spreadsheet takes it for a formula.
+        told = [f"{piece.mark}: {piece.value}" for piece in _marked(record)]
+        values["claims"] = printable("; ".join(told)) or None
         self._writer.writerow("" if value is None else value for value in values.values())
 
-    def end(self, summary: ScanSummary, interrupted: bool) -> None:
+    def end(self, end: ScanEnd) -> None:
         """Write nothing: nothing follows the rows."""
 
 
 class Table:
-    """Verdict, probability and path, for people."""
+    """Verdict, probability, claims and path, for people; on a terminal no wider than that."""
 
-    def __init__(self, stream: TextIO, run: RunInfo, coloured: bool | None = None) -> None:
+    def __init__(
+        self, stream: TextIO, run: RunInfo, coloured: bool | None = None, *, heading: bool = True
+    ) -> None:
         """`coloured` None: on a terminal, or as NO_COLOR and FORCE_COLOR say."""
         self._stream = stream
         self._console = Console(
             file=stream, soft_wrap=True, highlight=False, force_terminal=coloured
         )
+        self._width = self._console.width if stream.isatty() else None
+        self._heading = heading
 
     def row(self, record: Prediction | Failure) -> None:
         """Write one file's result."""
+        if self._heading:
+            self._heading = False
+            self._print(Text(f"{'verdict':<12} {'score':>6}  {'claims':<9}  file", "dim"))
         kind = record.verdict if isinstance(record, Prediction) else record.status
-        score = f"{record.probability:6.1%}" if isinstance(record, Prediction) else " " * 6
-        line = Text.assemble(
-            (f"{kind.replace('_', ' '):<12} ", _STYLES[kind]), f"{score}  {printable(record.path)}"
-        )
-        if record.reason:
-            line.append(f"  ({printable(record.reason)})", "dim")
+        score = percent(record.probability) if isinstance(record, Prediction) else " " * 6
+        claims = _brief(claims_of(record))
+        line = Text.assemble((f"{kind:<12} ", _STYLES[kind]), f"{score}  {claims:<9}  ")
+        path, reason = printable(record.path), record.reason and printable(record.reason)
+        room = None if self._width is None else max(20, self._width - line.cell_len)
+        self._print(line.append_text(_fitted(path, reason, room)))
+
+    def end(self, end: ScanEnd) -> None:
+        """The summary goes to standard error, not here."""
+
+    def _print(self, line: Text) -> None:
         # Through the stream, not past it: rich would skip what keeps rows above a progress bar.
         with self._console.capture() as capture:
             self._console.print(line)
         self._stream.write(capture.get())
         self._stream.flush()
 
-    def end(self, summary: ScanSummary, interrupted: bool) -> None:
-        """Write nothing: the summary goes to standard error."""
+
+class Paths:
+    """The paths alone, byte for byte, each with a newline or, for `xargs -0`, a NUL behind it."""
+
+    def __init__(self, stream: TextIO, run: RunInfo, end: str = "\n") -> None:
+        self._stream, self._end = stream, end
+
+    def row(self, record: Prediction | Failure) -> None:
+        """Write one path."""
+        data = os.fsencode(f"{record.path}{self._end}")
+        raw = getattr(self._stream, "buffer", None)
+        if raw is None:  # a stream of text, such as one in memory
+            self._stream.write(os.fsdecode(data))
+        else:
+            self._stream.flush()
+            raw.write(data)
+            raw.flush()
+
+    def end(self, end: ScanEnd) -> None:
+        """Nothing follows the paths."""
+
+
+_BRIEF = {Mark.GENERATOR: "generator", Mark.SOURCE_TYPE: "source", Mark.C2PA: "C2PA"}
+"""The strongest first."""
+
+
+def _brief(claims: Sequence[Evidence]) -> str:
+    """The strongest claim in a word of nine characters or fewer; the formats for programs have
+    all."""
+    kinds = {piece.mark for piece in claims}
+    return next((word for mark, word in _BRIEF.items() if mark in kinds), "")
+
+
+def _fitted(path: str, reason: str | None, room: int | None) -> Text:
+    """A path and a remark in so many cells: both lose, and the path keeps its ends."""
+    remark = f"  ({reason})" if reason else ""
+    if room is not None and cell_len(path) + cell_len(remark) > room:
+        path = shortened(path, max(room // 2, room - cell_len(remark)))
+        left = room - cell_len(path)
+        remark = f"  ({shortened(reason, left - 4)})" if reason and left > 12 else ""
+    return Text.assemble(path, (remark, "dim"))
 
 
 WRITERS: dict[str, Callable[[TextIO, RunInfo], Writer]] = {
@@ -185,5 +286,6 @@ WRITERS: dict[str, Callable[[TextIO, RunInfo], Writer]] = {
     "jsonl": JsonLines,
     "csv": Csv,
     "table": Table,
+    "paths": Paths,
 }
 """By name; each takes the stream and what the scan was done with."""

@@ -1,7 +1,7 @@
 """What a person sees on standard error while a scan runs: header, bar, summary."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -17,9 +17,9 @@ from rich.progress import (
 from rich.text import Text
 
 from dgsforensics.console import console
-from dgsforensics.records import ScanSummary
+from dgsforensics.records import LeftOutFile, ScanSummary
 from dgsforensics.scan.output import RunInfo
-from dgsforensics.wording import counted, printable
+from dgsforensics.wording import counted, listed, percent, printable
 
 
 class _Rate(ProgressColumn):
@@ -66,35 +66,78 @@ def bar(total: int, quiet: bool) -> Iterator[ProgressBar]:
         yield ProgressBar(progress, total)
 
 
-def header(run: RunInfo, files: int, settings: Sequence[str] = ()) -> None:
-    """Say what the scan is about to do, and with what; `settings` come from a settings file."""
+def header(run: RunInfo, files: int, settings: Sequence[str] = (), *, verbose: bool) -> None:
+    """Say what the scan is about to do, and with what.
+
+    `settings` are those that no flag asked for, each with where it comes from.
+    """
+    band = f", inconclusive from {_percent(run.lower)}" if run.lower < run.threshold else ""
     console().print(
-        f"{counted(files, 'file')} · {printable(run.model)} ({run.model_sha256[:12]}) "
-        f"on {run.device}, batches of {run.batch}"
+        f"{counted(files, 'file')} · {printable(run.model)} · "
+        f"flagged from {_percent(run.threshold)}{band}"
     )
-    band = f", inconclusive from {run.lower:.1%}" if run.lower < run.threshold else ""
-    console().print(f"flagged from {run.threshold:.1%}{band} · {printable(run.threshold_origin)}")
     if settings:
-        console().print(f"from settings files: {', '.join(settings)}")
-    if run.case:
-        console().print(f"case file: {printable(run.case)}")
+        console().print(f"settings: {', '.join(settings)}")
+    if verbose:
+        console().print(f"threshold: {printable(run.threshold_origin)}")
+        console().print(f"detector: sha256 {run.model_sha256}, weights {run.weights_sha256}")
+        if run.case:
+            console().print(f"case file: {printable(run.case)}")
 
 
 def summary(counts: ScanSummary, interrupted: bool) -> None:
     """Say what came out."""
-    parts = [
-        f"{counts.flagged} flagged",
-        f"{counts.inconclusive} inconclusive",
-        f"{counts.not_flagged} not flagged",
-        f"{counts.unreadable} unreadable",
-        f"{counts.unsupported} unsupported",
-    ]
+    kinds = {
+        "flagged": counts.flagged,
+        "inconclusive": counts.inconclusive,
+        "not flagged": counts.not_flagged,
+        "unreadable": counts.unreadable,
+        "unsupported": counts.unsupported,
+    }
+    found = [f"{count} {kind}" for kind, count in kinds.items() if count or kind == "flagged"]
     time = str(timedelta(seconds=round(counts.seconds)))
-    begun = "interrupted after" if interrupted else "done:"
-    console().print(
-        f"{begun} {counted(counts.total, 'file')} in {time} · "
-        + ", ".join(parts)
-        + (f" · {counts.cached} from the case file" if counts.cached else "")
-    )
+    begun = "interrupted after " if interrupted else ""
+    known = f" ({counts.cached} scored before)" if counts.cached else ""
+    console().print(f"{begun}{counted(counts.total, 'file')} in {time}{known}: {', '.join(found)}")
+    if counts.claims:
+        says = "file says" if counts.claims == 1 else "files say"
+        console().print(f"{counts.claims} {says} something of how it was made (claims)")
+    skipped(counts.left_out)
+
+
+def skipped(left_out: Mapping[str, int]) -> None:
+    """Say what was passed over, by kind."""
+    if left_out:
+        console().print(f"{sum(left_out.values())} left out: {listed(left_out)}")
+
+
+def skipped_files(files: Sequence[LeftOutFile]) -> None:
+    """Name each file that was passed over."""
+    for file in files:
+        console().print(f"left out: {file.kind:<14} {printable(file.path)}")
+
+
+def next_steps(counts: ScanSummary, target: str | None) -> None:
+    """Say what to do now; `target` is what the commands are about, None where no case was kept."""
+    lines = []
+    if target is not None and counts.flagged + counts.inconclusive:
+        where = f" {target}" if target else ""
+        lines.append((f"dgsf review{where}", "look at each, and label it"))
+        if target:
+            lines.append((f"dgsf scan{where} --only flagged -o flagged.csv", "a list to hand on"))
+    if counts.failed and target:
+        lines.append((f"dgsf scan {target} --only failed", "what could not be read, and why"))
+    if counts.claims and target:
+        lines.append((f"dgsf scan {target} --only claims", "what says how it was made"))
+    for begin, (command, meaning) in zip(["next:", *[""] * 9], lines, strict=False):
+        console().print(f"{begin:<6}{command}  ({meaning})")
+    if counts.inconclusive:
+        console().print(
+            "inconclusive: the score decides neither way; judge by the picture and its source"
+        )
     if counts.flagged or counts.inconclusive:
         console().print("A score is a signal, not proof.", style="dim")
+
+
+def _percent(share: float) -> str:
+    return percent(share).strip()

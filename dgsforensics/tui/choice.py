@@ -4,15 +4,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from dgsforensics.choices import Order
 from dgsforensics.records import Status, Verdict
 from dgsforensics.review import agreement, phrases, queries
-from dgsforensics.review.queries import Order
 from dgsforensics.review.relations import Relation, Relations
 from dgsforensics.review.session import Item, Review
 from dgsforensics.wording import printable
 
 VERDICTS = (
-    *(Verdict.FLAGGED, Verdict.INCONCLUSIVE, Verdict.NOT_FLAGGED),
+    *(verdict.replace(" ", "-") for verdict in Verdict),
     f"{Status.UNREADABLE},{Status.UNSUPPORTED}",
 )
 """What `next_verdict` goes through."""

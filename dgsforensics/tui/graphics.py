@@ -10,7 +10,6 @@ import os
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
 
 import rich.console
 from PIL import Image
@@ -18,14 +17,13 @@ from rich.control import Control
 from rich.segment import ControlType, Segment
 from textual.strip import Strip
 
+from dgsforensics.choices import Graphics
 from dgsforensics.tui.blocks import CELL, PLAIN
 
 MOST_CELLS = 297
 """Columns or rows that Kitty's placeholders can number."""
 
 _log = logging.getLogger(__name__)
-
-Wish = Literal["auto", "kitty", "sixel", "blocks", "text"]
 
 
 class Protocol(StrEnum):
@@ -55,17 +53,17 @@ BLOCKS = Renderer(Protocol.BLOCKS)
 TEXT = Renderer(Protocol.TEXT)
 
 
-def choose(wish: Wish = "auto") -> Renderer:
+def choose(wish: Graphics = Graphics.AUTO) -> Renderer:
     """Return the best way to show pictures here; to be called before the application starts.
 
     What is asked for by name is used without asking the terminal, which may be wrong, e.g. over a
     slow line; without the extra it is half blocks.
     """
-    if wish == "text" or (wish == "auto" and not _has_colours()):
+    if wish == Graphics.TEXT or (wish == Graphics.AUTO and not _has_colours()):
         return TEXT
-    if wish == "blocks" or (wish == "auto" and _in_multiplexer()):
+    if wish == Graphics.BLOCKS or (wish == Graphics.AUTO and _in_multiplexer()):
         return BLOCKS
-    if wish == "auto" and not _at_terminal():
+    if wish == Graphics.AUTO and not _at_terminal():
         return BLOCKS
     try:
         from textual_image import renderable
@@ -78,7 +76,7 @@ def choose(wish: Wish = "auto") -> Renderer:
         _log.warning("the terminal could not be asked for its graphics", exc_info=True)
         return BLOCKS
     found = {renderable.TGPImage: Protocol.KITTY, renderable.SixelImage: Protocol.SIXEL}
-    protocol = found.get(renderable.Image) if wish == "auto" else Protocol(wish)
+    protocol = found.get(renderable.Image) if wish == Graphics.AUTO else Protocol(wish)
     return BLOCKS if protocol is None else Renderer(protocol, (cell.width, cell.height))
 
 

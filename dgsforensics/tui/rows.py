@@ -17,6 +17,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from dgsforensics import console, wording
 from dgsforensics.review import phrases
 from dgsforensics.review.session import Item, Review
 
@@ -30,7 +31,7 @@ class _Column:
 
 
 _COLUMNS = (
-    _Column("verdict", 8, 0),
+    _Column("verdict", 13, 0),
     _Column("", 6, 48),  # the bar
     _Column("score", 7, 0),
     _Column("name", 0, 0),  # what is left
@@ -41,7 +42,7 @@ _COLUMNS = (
 )
 _NAME = 3
 _WIDE = 105
-"""From here on, and so on a screen of 200 columns, verdicts are written out."""
+"""From here on, and so on a screen of 200 columns, the bar is long."""
 
 
 class Rows(ScrollView, can_focus=True, inherit_bindings=False):
@@ -143,7 +144,6 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
         """Return the width of each column; 0 for one without room."""
         widths = [c.width if width >= c.since else 0 for c in _COLUMNS]
         if width >= _WIDE:
-            widths[0] = 13
             widths[1] = 14
         widths[_NAME] = max(8, width - sum(widths) - 1)
         return widths
@@ -152,15 +152,14 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
         base = self.rich_style
         if current:
             base = self.get_component_rich_style("rows--cursor")
-        kind = self.get_component_rich_style(f"rows--{item.kind}", partial=True)
+        kind = self.get_component_rich_style(f"rows--{item.kind.replace(' ', '_')}", partial=True)
         mine = self.get_component_rich_style("rows--label", partial=True)
-        short, full = phrases.VERDICTS[item.kind]
         score = item.probability
         texts: list[tuple[str, Style | None]] = [
-            (full if columns[0] > _COLUMNS[0].width else short, kind),
+            (item.kind, kind),
             ("" if score is None else phrases.bar(score, max(0, columns[1] - 1)), kind),
-            ("" if score is None else phrases.percent(score), kind),
-            (phrases.shortened(phrases.place(item, self._root), columns[_NAME] - 1), None),
+            ("" if score is None else wording.percent(score), kind),
+            (console.shortened(phrases.place(item, self._root), columns[_NAME] - 1), None),
             (phrases.size(item), None),
             (item.row.facts.format or "", None),
             ("".join(phrases.MARKS[mark] for mark in item.marks), None),

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
 
-from dgsforensics.review import phrases
+from dgsforensics import wording
 from dgsforensics.review.relations import Relations
 from dgsforensics.review.session import Item, Review
 from dgsforensics.tui.decoding import Decoder
@@ -131,5 +131,5 @@ class Viewer(Vertical, can_focus=False):
 
 
 def _caption(item: Item) -> str:
-    score = "" if item.probability is None else phrases.percent(item.probability).strip() + " "
+    score = "" if item.probability is None else wording.percent(item.probability).strip() + " "
     return f"{score}{item.path.name}"

@@ -68,8 +68,14 @@ def from_folders(samples: Sequence[Sample]) -> dict[Path, str]:
 
 
 def common_folder(samples: Sequence[Sample]) -> Path:
-    """Return the innermost folder that holds all the images, at any depth."""
-    return Path(os.path.commonpath([absolute(sample.path).parent for sample in samples]))
+    """Return the innermost folder that holds all the images, at any depth; raises `UsageError`."""
+    try:
+        return Path(os.path.commonpath([absolute(sample.path).parent for sample in samples]))
+    except ValueError as error:
+        raise UsageError(
+            "the images are on different drives, so no folder holds all of them",
+            "put captions beside the images (sidecar), or into a manifest",
+        ) from error
 
 
 def absolute(path: Path) -> Path:

@@ -1,0 +1,126 @@
+"""Closed choices: what an option may be. Check, message, help and completion come from here.
+
+Apart from the rooms that act on them, for the command line must know them without loading those.
+"""
+
+from enum import StrEnum
+
+from dgsforensics.records import Judgement
+
+
+class DeviceName(StrEnum):
+    """Where a model runs."""
+
+    AUTO = "auto"
+    """The first of CUDA, MPS and CPU that is there."""
+    CPU = "cpu"
+    CUDA = "cuda"
+    """The first card that `CUDA_VISIBLE_DEVICES` leaves."""
+    MPS = "mps"
+
+
+class SliceBy(StrEnum):
+    """How the figures of an evaluation are split up."""
+
+    GENERATOR = "generator"
+    SOURCE = "source"
+    FORMAT = "format"
+    SIZE = "size"
+
+
+class Order(StrEnum):
+    """What a list is sorted by."""
+
+    SCORE = "score"
+    """Highest first; files without a score at the end."""
+    NAME = "name"
+    SIZE = "size"
+    """Most pixels first."""
+    FORMAT = "format"
+    LABEL = "label"
+    """Those without one first."""
+    SCAN = "scan"
+    """As they were scanned."""
+
+
+class Graphics(StrEnum):
+    """How pictures are drawn in a terminal."""
+
+    AUTO = "auto"
+    """The best that it can show."""
+    KITTY = "kitty"
+    SIXEL = "sixel"
+    BLOCKS = "blocks"
+    TEXT = "text"
+
+
+class Theme(StrEnum):
+    """Colours of the screen."""
+
+    DARK = "dark"
+    LIGHT = "light"
+
+
+class LabelName(StrEnum):
+    """A judgement, or that there is none any more."""
+
+    AI = Judgement.AI.value
+    REAL = Judgement.REAL.value
+    UNSURE = Judgement.UNSURE.value
+    UNFIT = Judgement.UNFIT.value
+    NONE = "none"
+
+
+class FiledAs(StrEnum):
+    """What files are chosen by: a label, or a verdict of the detector."""
+
+    AI = Judgement.AI.value
+    REAL = Judgement.REAL.value
+    UNSURE = Judgement.UNSURE.value
+    UNFIT = Judgement.UNFIT.value
+    FLAGGED = "flagged"
+    INCONCLUSIVE = "inconclusive"
+    NOT_FLAGGED = "not-flagged"
+
+
+class Method(StrEnum):
+    """How a detector is trained."""
+
+    DGS = "dgs"
+    """LoRA under the gradient surgery of DGS-Net."""
+    LORA = "lora"
+    PROBE = "probe"
+    """A linear head on the frozen tower."""
+
+
+class Semantics(StrEnum):
+    """What gradient surgery takes for the content of an image."""
+
+    CAPTIONS = "captions"
+    LOWPASS = "lowpass"
+    NONE = "none"
+
+
+class AugmentationName(StrEnum):
+    """What happens to training images of both classes."""
+
+    WEB = "web"
+    FLIP = "flip"
+    NONE = "none"
+
+
+class Precision(StrEnum):
+    """Of the tower while training."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class SplitBy(StrEnum):
+    """What is held out whole."""
+
+    AUTO = "auto"
+    """Generators and sources where there are enough."""
+    GENERATOR = "generator"
+    SOURCE = "source"
+    GROUP = "group"
