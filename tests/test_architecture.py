@@ -45,7 +45,7 @@ THIRD_PARTY = {
         "torch",
     },
     "evaluation": {"PIL", "numpy", "platformdirs", "rich"},
-    "pictures": {"PIL", "numpy", "pillow_heif", "rawpy"},
+    "pictures": {"PIL", "numpy", "pillow_heif", "rawpy", "simplejpeg"},
     "review": {"numpy", "rich"},
     "scan": {"PIL", "rich"},
     "settings": {"platformdirs"},

@@ -4,9 +4,10 @@ Only headers and tables are read, and every walk through them is bounded.
 """
 
 import logging
-import struct
 from collections.abc import Iterator
 from itertools import islice
+
+from dgsforensics.files import tiff
 
 HEAD = 4096
 """Bytes from the start of a file that `sniff` needs."""
@@ -49,13 +50,8 @@ _OTHERS = (
 )
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _BMP_HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}
-_PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 262, 330, 50706
-"""Tags of TIFF."""
 _CFA, _LINEAR_RAW = 32803, 34892
 """Values of PhotometricInterpretation that only undeveloped sensor data has."""
-
-_OUT_OF_BOUNDS = (struct.error, IndexError, OverflowError)
-"""What reading at an offset beyond the bytes ends with."""
 
 _log = logging.getLogger(__name__)
 
@@ -111,57 +107,19 @@ def _colour_table(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _tiff_layout(data: bytes) -> tuple[str, str, str, int]:
-    """Return byte order, codes of a count and of a pointer, bytes of an entry: classic or
-    BigTIFF."""
-    order = "<" if data[:2] == b"II" else ">"
-    return (order, "Q", "Q", 20) if 0x2B in data[2:4] else (order, "H", "I", 12)
-
-
-def tiff_directories(data: bytes) -> Iterator[int]:
-    """Yield offset of each directory in the chain, each once; an error where the chain breaks
-    off."""
-    order, count_code, pointer, entry = _tiff_layout(data)
-    (at,) = struct.unpack_from(order + pointer, data, 8 if pointer == "Q" else 4)
-    seen = set()
-    while at and at not in seen:
-        seen.add(at)
-        (count,) = struct.unpack_from(order + count_code, data, at)
-        yield at
-        end = at + struct.calcsize(count_code) + count * entry
-        (at,) = struct.unpack_from(order + pointer, data, end)
-
-
-def _tiff_tag(data: bytes, at: int, wanted: int) -> tuple[int, ...]:
-    """Return the first eight integers of one tag in the directory at an offset; empty without
-    it."""
-    order, count_code, pointer, entry = _tiff_layout(data)
-    (entries,) = struct.unpack_from(order + count_code, data, at)
-    at += struct.calcsize(count_code)
-    for place in range(at, at + entry * min(entries, 512), entry):
-        tag, kind, count = struct.unpack_from(order + "HH" + pointer, data, place)
-        if tag == wanted:
-            code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(kind, "B")
-            value = place + 4 + struct.calcsize(pointer)
-            if struct.calcsize(code) * count > struct.calcsize(pointer):
-                (value,) = struct.unpack_from(order + pointer, data, value)
-            return struct.unpack_from(f"{order}{min(count, 8)}{code}", data, value)
-    return ()
-
-
 def _tiff_kind(head: bytes) -> str:
     """Return TIFF, or the RAW format built on it: those hold sensor data in the first
     directories."""
     if head[8:10] == b"CR":
         return "CR2"
     try:
-        first = next(tiff_directories(head))
-        if _tiff_tag(head, first, _DNG_VERSION):
+        first = next(tiff.directories(head))
+        if tiff.numbers(head, first, tiff.Tag.DNG_VERSION):
             return "DNG"
-        for at in (first, *_tiff_tag(head, first, _SUB_IFDS)):
-            if {_CFA, _LINEAR_RAW} & {*_tiff_tag(head, at, _PHOTOMETRIC)}:
+        for at in (first, *tiff.numbers(head, first, tiff.Tag.SUB_IFDS)):
+            if {_CFA, _LINEAR_RAW} & {*tiff.numbers(head, at, tiff.Tag.PHOTOMETRIC)}:
                 return "RAW"
-    except (StopIteration, *_OUT_OF_BOUNDS):
+    except (StopIteration, *tiff.OUT_OF_BOUNDS):
         _log.debug("the TIFF directories lie beyond the bytes at hand")
     return "TIFF"
 
@@ -188,9 +146,9 @@ def ends_early(kind: str | None, data: bytes) -> bool:
     if kind == "TIFF":
         try:
             return not all(
-                at < len(data) for at in islice(tiff_directories(data), _MAX_DIRECTORIES)
+                at < len(data) for at in islice(tiff.directories(data), _MAX_DIRECTORIES)
             )
-        except _OUT_OF_BOUNDS:
+        except tiff.OUT_OF_BOUNDS:
             return True
     at = 0
     while kind in ("AVIF", "HEIC") and at < len(data):
