@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dgsforensics.detector.config import HeadConfig, InputConfig, LoraConfig
 from dgsforensics.errors import ConfigError
-from dgsforensics.trainer.config import SourcesConfig, SurgeryConfig, TrainConfig, read
+from dgsforensics.trainer.config import CardConfig, SourcesConfig, SurgeryConfig, TrainConfig, read
 
 
 def from_toml(text: str) -> TrainConfig:
@@ -53,6 +53,8 @@ sources = st.builds(
     real=caps,
     generated=caps,
     held_out=caps,
+    cell_weight=st.none() | positive,
+    source_weight=st.none() | positive,
 )
 plain = {
     "method": st.sampled_from(["dgs", "lora", "probe"]),
@@ -63,6 +65,7 @@ plain = {
     "draws": st.integers(1, 10**6),
     "first_as_is": st.booleans(),
     "sources": sources,
+    "card": st.builds(CardConfig, summary=st.none() | names, limits=st.lists(names).map(tuple)),
     "balance": st.floats(0, 1),
     "epochs": st.integers(1, 10**6),
     "batch": st.integers(1, 10**6),

@@ -60,12 +60,20 @@ class SourcesConfig:
     """Images taken of a generator in a source, at most."""
     held_out: int | None = None
     """In place of both in `calibration` and `test`."""
+    cell_weight: float | None = None
+    """In place of `balance`: an image counts 1, and the photographs of a source, or the images of a
+    generator in a source, this much together at most."""
+    source_weight: float | None = None
+    """With `cell_weight`: what all images of a class in a source count together at most."""
 
     def __post_init__(self) -> None:
         """Check the caps, and that no source serves twice."""
         for name in ("real", "generated", "held_out"):
             cap = getattr(self, name)
             _check(cap is None or cap >= 1, f"sources.{name} must be 1 or more", cap)
+        for name in ("cell_weight", "source_weight"):
+            most = getattr(self, name)
+            _check(most is None or most > 0, f"sources.{name} must be positive", most)
         lists = [set(self.exclude), set(self.calibration), set(self.test)]
         twice = (lists[0] & lists[1]) | (lists[0] & lists[2]) | (lists[1] & lists[2])
         if twice:
@@ -73,6 +81,18 @@ class SourcesConfig:
                 f"under [sources] {min(twice)!r} is in two lists",
                 "a source is left out, or serves for calibration, or for the test",
             )
+
+
+@dataclass(frozen=True, slots=True)
+class CardConfig:
+    """What a person says on the model card; all else on it is measured or counted."""
+
+    summary: str | None = None
+    """What the detector is; None: that a user trained it, and how."""
+    limits: tuple[str, ...] = ()
+    """Known limits, beside those that every card states."""
+    licence: str | None = None
+    """None: that it follows from images and backbone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +120,8 @@ class TrainConfig:
     """BLIP model of `captions = "model"`: a name on the model hub or a local folder."""
     sources: SourcesConfig = field(default_factory=SourcesConfig)
     """What is taken of what is listed, and the parts by source."""
+    card: CardConfig = field(default_factory=CardConfig)
+    """What is said on the model card."""
     surgery: SurgeryConfig = field(default_factory=SurgeryConfig)
     """Strength, order and scaling."""
     augmentation: Augmentation = "web"
@@ -184,6 +206,7 @@ class TrainConfig:
             "input": InputConfig,
             "head": HeadConfig,
             "lora": LoraConfig,
+            "card": CardConfig,
             "sources": SourcesConfig,
             "surgery": SurgeryConfig,
         }

@@ -20,6 +20,10 @@ from .gate import Comparison
 from .plan import TrainPlan
 
 _PACKAGES = ("dgsforensics", "torch", "open_clip_torch", "pillow", "numpy")
+_UNTESTED = (
+    "It was measured on images held out of its own training data and on nothing else; on other "
+    "sources, generators and degradations it may do worse."
+)
 _METHODS = {
     "dgs": "a LoRA fine-tuned image tower, trained under the gradient surgery of DGS-Net",
     "lora": "a LoRA fine-tuned image tower, trained without gradient surgery",
@@ -54,26 +58,32 @@ def facts(
     if plan.base is not None:
         origin = f"detector {config.base!r} (sha256 `{plan.base.sha256}`)"
     return {
-        "summary": f"Trained by a user, starting from {origin}: {_METHODS[config.method]}.",
+        "summary": config.card.summary
+        or f"Trained by a user, starting from {origin}: {_METHODS[config.method]}.",
         "command": f"dgsf train DATA --config {out.with_suffix('.toml').name}",
         "versions": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
         "options": config.to_toml(),
         "data": f"{len(data.train)} images for training, {len(data.validation)} held out for "
-        f"calibration and the comparison below; contents, labels and split have the digest "
-        f"`{data.digest}`. {data.split_by} " + " ".join(data.notes),
-        "counts": [_counts("training", data.train), _counts("held out", data.validation)],
+        f"calibration and the comparison below, {len(data.test)} for the test; contents, labels "
+        f"and split have the digest `{data.digest}`. {data.split_by} " + " ".join(data.notes),
+        "counts": [
+            _counts("training", data.train),
+            _counts("held out", data.validation),
+            *([_counts("test", data.test)] if data.test else []),
+        ],
         "results": [_table(comparison)],
         "limits": [
             *(f"REJECTED: {loss}." for loss in comparison.losses),
             *([comparison.remark] if comparison.remark else []),
-            "It was measured on images held out of its own training data and on nothing else; on "
-            "other sources, generators and degradations it may do worse.",
+            *config.card.limits,
+            *([] if data.test else [_UNTESTED]),
             "Temperature and thresholds were fitted on the images held out, the same that are "
             "compared above: there r_acc and f_acc of the new detector are those of each half at "
             "the threshold of the other.",
             "A score is a signal, not proof; it cannot replace a look at where the file came from.",
         ],
-        "licence": "Follows from that of the training images and of the backbone.",
+        "licence": config.card.licence
+        or "Follows from that of the training images and of the backbone.",
     }
 
 

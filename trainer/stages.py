@@ -11,14 +11,15 @@ import torch
 from numpy.typing import NDArray
 
 from dgsforensics.datasets.labelled import Sample
-from dgsforensics.detector import calibration, text_tower
+from dgsforensics.detector import calibration, card, text_tower
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.checkpoint import trained_state
 from dgsforensics.detector.detector import Detector
+from dgsforensics.detector.folders import sha256_of
 from dgsforensics.detector.model import DetectorModel
 from dgsforensics.wording import printable
 
-from . import data, export, gate, selection, student
+from . import data, export, gate, selection, student, trial
 from .batches import Material
 from .captions import blip, given
 from .config import TrainConfig
@@ -30,7 +31,7 @@ from .journal import Journal
 from .plan import TrainPlan
 from .runfolder import RunFolder
 from .student import Step
-from .teacher import Head, balanced_weights, fit_head
+from .teacher import Head, balanced_weights, capped_weights, fit_head
 from .validation import auroc, labels_of, of_model, score
 
 Result = TypeVar("Result")
@@ -77,6 +78,8 @@ def prepare(
             return dataset
         notes: list[str] = []
         listed = data.gather(sources, case, notes.append, root)
+        for manifest in filter(Path.is_file, sources):
+            notes.append(f"Listed in {printable(manifest.name)} (sha256 `{sha256_of(manifest)}`).")
         chosen, remarks = selection.select(listed, config.sources)
         notes += remarks
         dataset = data.prepare(
@@ -99,7 +102,7 @@ def material(context: Context, frozen: DetectorModel, samples: Sequence[Sample])
     config = context.config
     versions = draws_of(config.augmentation, config.draws, config.first_as_is, config.seed)
     features = _frozen(context, frozen, samples, versions)
-    weights = balanced_weights(list(samples), config.balance)
+    weights = _weights(samples, config)
     head = fit_head(
         features.reshape(-1, features.shape[-1]),
         np.tile(labels_of(samples), len(versions)),
@@ -114,6 +117,14 @@ def material(context: Context, frozen: DetectorModel, samples: Sequence[Sample])
         case "captions":
             semantics = _captioned(context, samples)
     return Material(samples, weights, head, features, semantics)
+
+
+def _weights(samples: Sequence[Sample], config: TrainConfig) -> NDArray[np.float64]:
+    """Return how often each image is drawn, and how much it counts for the teacher's head, (N,)."""
+    cell, source = config.sources.cell_weight, config.sources.source_weight
+    if cell is None and source is None:
+        return balanced_weights(list(samples), config.balance)
+    return capped_weights(samples, cell, source)
 
 
 def _frozen(
@@ -253,14 +264,20 @@ def finish(
     comparison = gate.compare(earlier, later, dataset.validation, context.config.max_regression)
     fitted = _calibration(logits, dataset)
     out = context.place.rejected if comparison.losses else context.place.out
-    export.write(
-        out,
-        context.plan,
-        trained_state(model),
-        fitted,
-        export.facts(context.config, context.plan, dataset, comparison, out),
-        context.config,
-    )
+    facts = export.facts(context.config, context.plan, dataset, comparison, out)
+
+    def write(to: Path, results: Sequence[card.Table]) -> None:
+        made = facts | {"results": [*results, *facts["results"]]}
+        export.write(to, context.plan, trained_state(model), fitted, made, context.config)
+
+    tested: list[card.Table] = []
+    if dataset.test:
+        unmeasured = context.place.folder / context.place.out.name
+        write(unmeasured, [])
+        place, device = context.place.folder, str(context.device)
+        backbone = context.plan.backbone_file
+        tested = trial.tables(unmeasured, dataset.test, place, device, backbone, context.tell)
+    write(out, tested)
     return out, comparison
 
 

@@ -4,6 +4,9 @@ BCE with logits, label 1 for generated. The loss is convex in a linear head, so 
 Adam it is minimised to the end with L-BFGS, with an L2 penalty because D is of the order of N.
 """
 
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -67,15 +70,42 @@ def fit_head(
     return folded[None].float(), (bias.detach() - folded @ mean).float()
 
 
-def balanced_weights(samples: list[Sample], power: float = 0.5) -> NDArray[np.float64]:
-    """Return weights (N,): both classes count alike; inside a class a source or generator of n
-    images counts as n to the `power` (1: every image alike, 0: every source alike).
+def capped_weights(
+    samples: Sequence[Sample], cell_weight: float | None, source_weight: float | None
+) -> NDArray[np.float64]:
+    """Return weights (N,): both classes count alike; inside a class an image counts 1, the
+    photographs of a source or the images of a generator in a source at most `cell_weight` together,
+    and after that a source at most `source_weight`. None: no limit.
+
+    So a source of few images counts by their number, for they say little of it, and a large one as
+    much as any other.
     """
-    cells = [(s.label, s.generator or s.source) for s in samples]
-    count = {cell: cells.count(cell) for cell in set(cells)}
-    raw = np.array([count[cell] ** (power - 1) for cell in cells], dtype=np.float64)
+    raw = np.ones(len(samples))
+    cells = [(s.label, s.source, s.generator) for s in samples]
+    sources = [(s.label, s.source) for s in samples]
+    for names, most in ((cells, cell_weight), (sources, source_weight)):
+        if most is not None:
+            total: dict[object, float] = defaultdict(float)
+            for name, weight in zip(names, raw.tolist(), strict=True):
+                total[name] += weight
+            raw *= [min(1.0, most / total[name]) for name in names]
+    return _classes_alike(raw, samples)
+
+
+def _classes_alike(raw: NDArray[np.float64], samples: Sequence[Sample]) -> NDArray[np.float64]:
+    """Return the weights scaled so that those of each class sum to 1, in place."""
     generated = np.array([s.label == Label.GENERATED for s in samples])
     for side in (generated, ~generated):
         if side.any():
             raw[side] /= raw[side].sum()
     return raw
+
+
+def balanced_weights(samples: list[Sample], power: float = 0.5) -> NDArray[np.float64]:
+    """Return weights (N,): both classes count alike; inside a class a source or generator of n
+    images counts as n to the `power` (1: every image alike, 0: every source alike).
+    """
+    cells = [(s.label, s.generator or s.source) for s in samples]
+    count = Counter(cells)
+    raw = np.array([count[cell] ** (power - 1) for cell in cells], dtype=np.float64)
+    return _classes_alike(raw, samples)
