@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dgsforensics.choices import SliceBy
 from dgsforensics.datasets.labelled import Sample
 from dgsforensics.detector import card
 from dgsforensics.evaluation import protocol, protocol_table, run, tiers
@@ -44,7 +45,7 @@ def tables(
             data=manifest,
             models=[str(detector)],
             tiers=tuple(tiers.NAMES),
-            by="generator",
+            by=SliceBy.GENERATOR,
             rates=(),
             scores=folder / "test-scores.jsonl",
             backbone_weights=backbone_weights,

@@ -2,8 +2,8 @@
 
 Covered are the pages of the database, every image and score (each hashed with content, weights,
 preprocessing, time and tool version) and the chain of decisions. Not covered are the places of
-files and the reasons of failures, which the next scan writes anew. Nor does a hash stop those who can
-write the file and make new ones: against them helps a copy, or the head noted elsewhere.
+files and the reasons of failures, which the next scan writes anew. Nor does a hash stop those who
+can write the file and make new ones: against them helps a copy, or the head noted elsewhere.
 """
 
 from dataclasses import dataclass

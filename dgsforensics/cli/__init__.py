@@ -29,6 +29,8 @@ from dgsforensics.cli.options import SCAN_EPILOG
 from dgsforensics.console import abandon_stdout
 from dgsforensics.errors import DgsError, ExitCode
 
+WIDEST = 1000
+"""Columns of help, where the terminal has them."""
 NOT_IN_SETTINGS = (
     *("--output", "--case", "--files-from", "--help", "--reviewer"),
     *("--out", "--config", "--resume", "--force", "--from-case", "--as", "--note", "--labels"),
@@ -39,10 +41,11 @@ NOT_IN_SETTINGS = (
 """Of one run only: a settings file beside the pictures must not choose what is written."""
 
 app = typer.Typer(
+    rich_markup_mode=None,
     name="dgsf",
     help="Find AI-generated images in a folder, offline. A signal, not proof.",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
     pretty_exceptions_enable=False,
 )
 app.command(epilog=SCAN_EPILOG)(scan.scan)

@@ -16,6 +16,7 @@ _DIGITS = 12
 """Of a digest that are shown."""
 
 app = typer.Typer(
+    rich_markup_mode=None,
     help="List, show, verify, merge, move and remove case files.",
     no_args_is_help=True,
     epilog=EPILOG,

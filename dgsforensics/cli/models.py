@@ -25,7 +25,10 @@ SHORT = 12
 """Digits of a digest that are shown."""
 
 app = typer.Typer(
-    help="List, check, import and export detectors.", no_args_is_help=True, epilog=EPILOG
+    rich_markup_mode=None,
+    help="List, check, import and export detectors.",
+    no_args_is_help=True,
+    epilog=EPILOG,
 )
 
 Model = Annotated[

@@ -37,7 +37,8 @@ def review(review: Review, query: str, order: Order, *, advance: bool) -> None:
         sys.stdin.reconfigure(errors="backslashreplace")
     items, place = queries.listed(review, query, order), 0
     what = printable(query) or "all"
-    _say(f"{counted(len(items), 'image')}: {what}, by {order}. ? for help, q to quit.")
+    cut = f" {review.basis}." if review.basis else ""
+    _say(f"{counted(len(items), 'image')}: {what}, by {order}.{cut} ? for help, q to quit.")
     while True:
         review.follow()
         if items:

@@ -21,7 +21,10 @@ from dgsforensics.cli.options import (
 from dgsforensics.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dgsforensics.records import ScanInfo
+    from dgsforensics.review.scale import Scale
     from dgsforensics.review.session import Review
     from dgsforensics.scan.request import ScanRequest
 
@@ -129,8 +132,11 @@ def review(
         exclude=list(exclude or []),
     )
     with Case.open(path, busy=BUSY_SECONDS) as opened:
-        request = _as_before(request, opened.last_scan())
-        loaded = Review(opened, signature(reviewer), blind=blind)
+        last = opened.last_scan()
+        scale_of = _scale_of(request, last)
+        request = _as_before(request, last)
+        loaded = Review(opened, signature(reviewer), blind=blind, scale_of=scale_of)
+        _tell_basis(loaded, last, asked=threshold is not None or fpr is not None)
         chosen = _query(loaded, query, sort)
         if plain:
             from dgsforensics.cli import plain_review
@@ -138,6 +144,49 @@ def review(
             plain_review.review(loaded, *chosen, advance=advance)
             return
         _show(loaded, chosen, request, scans, graphics, theme, advance)
+
+
+def _scale_of(request: "ScanRequest", last: "ScanInfo | None") -> "Callable[[ScanInfo], Scale]":
+    """What stored logits mean: as in their scan or, where a threshold was asked for, by that.
+
+    Raises `UsageError` where the detector that it would be read from is another one.
+    """
+    from dgsforensics.detector import folders, header
+    from dgsforensics.review.scale import Scale
+
+    if request.threshold is None and request.fpr is None:
+        return Scale.of
+    options = {} if last is None else last.settings.options
+    source = header.read(folders.resolve(request.model or options.get("detector")))
+    thresholds = source.calibration.thresholds(fpr=request.fpr, probability=request.threshold)
+    cut = source.calibration.probability(thresholds.upper)
+
+    def scale(scan: "ScanInfo") -> Scale:
+        made = scan.settings
+        if made.weights not in (source.weights_sha256, source.sha256):
+            raise UsageError(
+                f"scan {scan.id} was made with {made.model}, and {source.config.name} cannot say "
+                "where to cut its scores",
+                "name that detector with --model, or scan again first",
+            )
+        judged = replace(made, model=source.config.name, model_sha256=source.sha256, threshold=cut)
+        return Scale(replace(scan, settings=judged), source.calibration, thresholds)
+
+    return scale
+
+
+def _tell_basis(review: "Review", last: "ScanInfo | None", *, asked: bool) -> None:
+    """Say where the cut lies, and why there where nobody asked for it now."""
+    from dgsforensics import console
+
+    chosen = {} if last is None else last.settings.options
+    explored = not asked and chosen.get("probability") is not None
+    if review.basis and explored:
+        console.notice(
+            f"{review.basis}, as the last scan asked for; --fpr or --threshold cut elsewhere"
+        )
+    elif review.basis and asked:
+        console.notice(review.basis)
 
 
 def _as_before(request: "ScanRequest", last: "ScanInfo | None") -> "ScanRequest":

@@ -28,7 +28,11 @@ def scan(
     context: typer.Context,
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Images and folders; - for a list of them.", show_default=False),
+        typer.Argument(
+            metavar="[PATH]...",
+            help="Images and folders; - for a list of them.",
+            show_default=False,
+        ),
     ] = None,
     files_from: Annotated[
         str | None,
@@ -59,11 +63,16 @@ def scan(
     ] = None,
     only: Annotated[
         list[Pick] | None,
-        typer.Option(help="Show only these files; may be repeated.", show_default="all"),
+        typer.Option(
+            metavar="|".join(Pick),
+            help="Show only these files; may be repeated.",
+            show_default="all",
+        ),
     ] = None,
     sort: Annotated[
         RowOrder | None,
         typer.Option(
+            metavar="|".join(RowOrder),
             help="What needs a person first, or as the files are found.",
             show_default="score in a table, else path",
         ),

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from dgsforensics.detector.binomial import interval, photographs_for, smallest_rate
 from dgsforensics.errors import CheckpointError, UsageError
 from dgsforensics.records import Verdict
+from dgsforensics.wording import rate as percentage
 
 DEFAULT_FPR = 0.01
 """Share of real photographs that the default threshold may flag."""
@@ -150,9 +151,9 @@ class Calibration:
         allowed = math.floor(rate * (count + 1) + 1e-9) - 1
         if allowed < 0:
             raise UsageError(
-                f"a false-positive rate of {rate:g} cannot be promised: "
+                f"a false-positive rate of {percentage(rate)} cannot be promised: "
                 f"it was calibrated on {count} real photographs",
-                f"the smallest rate it supports is {smallest_rate(count)}; "
+                f"the smallest rate it supports is {percentage(smallest_rate(count))}; "
                 f"this one takes {photographs_for(rate)} photographs",
             )
         return self._just_above(self.real[count - 1 - allowed])
@@ -213,17 +214,18 @@ class Calibration:
             smallest = 1 / (len(self.real) + 1)
             rate = max(DEFAULT_FPR, smallest) if fpr is None else fpr
             upper = self.at_fpr(rate)
-            origin = f"false-positive rate {rate:g}"
+            origin = f"false-positive rate {percentage(rate)}"
             worst, names = self.at_source_fpr(SOURCE_FPR)
             if fpr is None and len(names) >= FEWEST_SOURCES:
                 upper = max(upper, worst)
                 beyond = interval(0, len(names))[1]
                 origin = (
-                    f"at most {SOURCE_FPR:.0%} of the photographs of each of {len(names)} sources, "
-                    f"which up to {beyond:.0%} of other sources may exceed"
+                    f"at most {percentage(SOURCE_FPR)} of the photographs of each of {len(names)} "
+                    f"sources, which up to {percentage(beyond)} of other sources may exceed"
                 )
         low, high = interval(sum(x >= upper for x in self.real), len(self.real))
-        origin += f", measured {low:.1%} to {high:.1%} (95 % interval) on {self.measured_on}"
+        measured = f"{percentage(low)} to {percentage(high)} (95% interval)"
+        origin += f", measured {measured} on {self.measured_on}"
         lower = min(self.at_fnr(DEFAULT_FNR), upper) if self.generated else upper
         return Thresholds(lower, upper, origin)
 

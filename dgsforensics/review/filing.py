@@ -83,7 +83,7 @@ def plan(
     images: Sequence[LabelledImage | ScoredImage],
     wanted: Sequence[Judgement | Verdict],
 ) -> FilingPlan:
-    """Return the files of the images with one of the `wanted` labels or verdicts, and where each is to go.
+    """Return the files of the images that are `wanted`, and where each is to go.
 
     Below `folder` that is `<label>/<path below the common root of the case>`; for a sidecar the
     path without the label, or beside an image that lies in `folder` already. A file that was
@@ -100,7 +100,9 @@ def plan(
         made.replaceable.update((row.target, row.written) for row in _sidecars(case))
     for image in images:
         label = image.judgement
-        for path in image.paths if label in wanted else ():
+        if label is None or label not in wanted:
+            continue
+        for path in image.paths:
             below = first.get((path, image.sha256), path).relative_to(root)
             if kind == OperationKind.TAG:
                 place = path if path.is_relative_to(folder) else folder / below

@@ -14,8 +14,6 @@ from pathlib import Path
 from dgsforensics.case.decisions import Log, LogEntry
 from dgsforensics.case.recording import as_text
 from dgsforensics.case.store import Case
-from dgsforensics.detector.calibration import Calibration, Thresholds
-from dgsforensics.errors import CaseError
 from dgsforensics.records import (
     Action,
     CaseRow,
@@ -29,28 +27,8 @@ from dgsforensics.records import (
     Verdict,
 )
 from dgsforensics.review.history import History, Pair, State
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """What the logits of one scan mean."""
-
-    scan: ScanInfo
-    calibration: Calibration
-    thresholds: Thresholds
-
-    @classmethod
-    def of(cls, scan: ScanInfo) -> "Scale":
-        """Read from the settings of a scan; raises `CaseError` where they do not say."""
-        options = scan.settings.options
-        try:
-            calibration = Calibration(options["temperature"], options["intercept"], (), (), "")
-            return cls(scan, calibration, Thresholds(**options["thresholds"]))
-        except (KeyError, TypeError) as error:
-            raise CaseError(
-                "this case was scanned by an older version, which kept no calibration",
-                "scan the folder again; the scores are kept",
-            ) from error
+from dgsforensics.review.scale import Scale
+from dgsforensics.wording import percent
 
 
 @dataclass(slots=True, eq=False)
@@ -112,8 +90,20 @@ class Item:
 class Review:
     """An open case and one reviewer. Not for use from several threads at once."""
 
-    def __init__(self, case: Case, reviewer: str, *, blind: bool = False) -> None:
-        """`blind`: what others said of an image shows once the reviewer has labelled it."""
+    def __init__(
+        self,
+        case: Case,
+        reviewer: str,
+        *,
+        blind: bool = False,
+        scale_of: Callable[[ScanInfo], Scale] = Scale.of,
+    ) -> None:
+        """`blind`: what others said of an image shows once the reviewer has labelled it.
+
+        `scale_of` says what the logits of a scan mean, by default what they meant in that scan;
+        what it raises is raised here, before anything is shown.
+        """
+        self._scale_of = scale_of
         self.case = case
         self.reviewer = as_text(reviewer)  # as the log has it
         self.blind = blind
@@ -145,6 +135,14 @@ class Review:
     def follow(self) -> set[str]:
         """Take in what anyone has added to the log; the images concerned, by sha256."""
         return self._take(self._log.after(self._history.last))
+
+    @property
+    def basis(self) -> str:
+        """From where on images are flagged, for people; of several such, the last scan's."""
+        if not self._scales:
+            return ""
+        scale = self._scales[max(self._scales)]
+        return f"flagged from {percent(scale.scan.settings.threshold).strip()}"
 
     def copies(self, sha256: str) -> Sequence[Item]:
         """Return the files with this content."""
@@ -224,7 +222,7 @@ class Review:
         found = list(rows)
         if unknown := {row.scan_id for row in found if row.logit is not None} - set(self._scales):
             scans = self.case.scans()
-            self._scales |= {scan.id: Scale.of(scan) for scan in scans if scan.id in unknown}
+            self._scales |= {scan.id: self._scale_of(scan) for scan in scans if scan.id in unknown}
         return found
 
     def _add(self, rows: Iterable[CaseRow], before: Mapping[str, Item]) -> list[Item]:

@@ -26,8 +26,9 @@ def by_verdict(case: Case, wanted: Collection[Verdict]) -> list[ScoredImage]:
     """Return the images with one of the verdicts, as the last scan of each has it, by path."""
     found: dict[tuple[str, Verdict], list[Path]] = {}
     for item in Review(case, "").items:
-        if item.sha256 is not None and item.verdict in wanted:
-            found.setdefault((item.sha256, item.verdict), []).append(item.path)
+        verdict = item.verdict
+        if item.sha256 is not None and verdict is not None and verdict in wanted:
+            found.setdefault((item.sha256, verdict), []).append(item.path)
     images = [
         ScoredImage(sha256, tuple(sorted(paths)), verdict)
         for (sha256, verdict), paths in found.items()

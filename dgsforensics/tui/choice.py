@@ -76,6 +76,7 @@ class Choice:
         parts = [
             f"{done} labelled, {len(able) - done} to go",
             f"{what} by {self.order} {arrow}",
+            *filter(None, [review.basis]),
             printable(review.reviewer) + blind,
         ]
         for pair in agreement.with_others(review):
