@@ -120,6 +120,17 @@ def test_a_source_is_left_out() -> None:
     assert remarks == ["Left out 9 images of camera."]
 
 
+def test_an_image_is_left_out_by_the_first_digits_of_its_digest() -> None:
+    digest = LISTED[0].sha256
+    assert digest is not None
+    taken, remarks = select(LISTED, SourcesConfig(exclude_images=(digest[:12],)))
+    assert taken == LISTED[1:]
+    assert remarks == ["Left out 1 image by SHA-256."]
+    for wrong in (digest[:7], "not a digest", digest.upper()):
+        with pytest.raises(ConfigError, match="exclude_images"):
+            SourcesConfig(exclude_images=(wrong,))
+
+
 def test_a_name_that_nothing_has_is_refused() -> None:
     for name in ("exclude", "calibration", "test"):
         with pytest.raises(UsageError, match="no image is listed of camra"):

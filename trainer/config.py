@@ -49,6 +49,8 @@ class SourcesConfig:
     """Sources left out altogether."""
     exclude_styles: tuple[str, ...] = ()
     """Styles left out, `art` or `mixed`; of the sources in `test` all are kept."""
+    exclude_images: tuple[str, ...] = ()
+    """Images left out, by their SHA-256 or its first digits (8 or more)."""
     calibration: tuple[str, ...] = ()
     """Sources held out for thresholds and the comparison with the base; none named: drawn, see
     `validation` and `split_by`."""
@@ -71,6 +73,9 @@ class SourcesConfig:
         for name in ("real", "generated", "held_out"):
             cap = getattr(self, name)
             _check(cap is None or cap >= 1, f"sources.{name} must be 1 or more", cap)
+        for digits in self.exclude_images:
+            whole = len(digits) >= 8 and set(digits) <= set("0123456789abcdef")
+            _check(whole, "sources.exclude_images: 8 or more hexadecimal digits", digits)
         for name in ("cell_weight", "source_weight"):
             most = getattr(self, name)
             _check(most is None or most > 0, f"sources.{name} must be positive", most)

@@ -41,6 +41,10 @@ def select(
     if config.exclude:
         gone = counted(len(listed) - len(kept), "image")
         remarks.append(f"Left out {gone} of {some(sorted(config.exclude))}.")
+    if config.exclude_images:
+        whole = len(kept)
+        kept = [row for row in kept if not _digest(row).startswith(config.exclude_images)]
+        remarks.append(f"Left out {counted(whole - len(kept), 'image')} by SHA-256.")
     fitting = [
         row for row in kept if row.source in config.test or row.style not in config.exclude_styles
     ]
