@@ -86,6 +86,8 @@ class FiledAs(StrEnum):
 class Method(StrEnum):
     """How a detector is trained."""
 
+    AUTO = "auto"
+    """Of a base detector and few images the head alone, else DGS."""
     DGS = "dgs"
     """LoRA under the gradient surgery of DGS-Net."""
     LORA = "lora"

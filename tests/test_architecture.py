@@ -49,7 +49,15 @@ THIRD_PARTY = {
     "review": {"numpy", "rich"},
     "scan": {"PIL", "rich"},
     "settings": {"platformdirs"},
-    "trainer": {"PIL", "numpy", "platformdirs", "tomli_w", "torch", "transformers"},
+    "trainer": {
+        "PIL",
+        "numpy",
+        "platformdirs",
+        "safetensors",
+        "tomli_w",
+        "torch",
+        "transformers",
+    },
     "tui": {"PIL", "numpy", "rich", "textual", "textual_image"},
 }
 """What a room may import from elsewhere; those not listed, nothing."""

@@ -104,8 +104,9 @@ class CardConfig:
 class TrainConfig:
     """Options of `dgsf train`; None means that the choice follows from others."""
 
-    method: Literal["dgs", "lora", "probe"] = "dgs"
-    """Both stages with gradient surgery; both without it; or stage 1, a linear head, alone."""
+    method: Literal["auto", "dgs", "lora", "probe"] = "auto"
+    """Both stages with gradient surgery; both without it; or stage 1, a linear head, alone. auto:
+    with a base detector and fewer than 1,000 images stage 1 alone, else both with surgery."""
     base: str = DEFAULT
     """Detector to go on from, by name or file; `none` starts from the pre-trained tower."""
     backbone: str | None = None
@@ -144,8 +145,12 @@ class TrainConfig:
     """Images a step at most, over all processes together."""
     lr: float = 1e-4
     """Adam's learning rate in stage 2; constant."""
-    l2: float = 0.1
-    """Penalty on the teacher's head, on standardised features; from a base: towards its head."""
+    l2: float | None = None
+    """Penalty on the teacher's head, on standardised features; from a base: towards its head. None:
+    tried out with a base, else 0.1."""
+    replay: int = 40
+    """At most so many images of each source of photographs and of each generator in a source are
+    kept beside the result as frozen features, to be replayed when it is adapted; 0: none."""
     validation: float = 0.2
     """Share of the images held out, in (0, 0.5], unless the data say which."""
     split_by: Literal["auto", "generator", "source", "group"] = "auto"
@@ -167,7 +172,8 @@ class TrainConfig:
         _check(self.epochs >= 1, "epochs must be 1 or more", self.epochs)
         _check(self.batch >= 1, "batch must be 1 or more", self.batch)
         _check(self.lr > 0, "lr must be positive", self.lr)
-        _check(self.l2 > 0, "l2 must be positive", self.l2)
+        _check(self.l2 is None or self.l2 > 0, "l2 must be positive", self.l2)
+        _check(self.replay >= 0, "replay must be 0 or more", self.replay)
         _check(0 < self.validation <= 0.5, "validation must lie in (0, 0.5]", self.validation)
         _check(0 <= self.max_regression <= 1, "max_regression: 0 to 1", self.max_regression)
         _check(0 <= self.seed < 2**32, "seed must lie in 0 to 2^32 - 1", self.seed)
@@ -200,7 +206,7 @@ class TrainConfig:
     @property
     def suppression(self) -> Literal["captions", "lowpass", "none"]:
         """What `semantics` comes to."""
-        if self.method != "dgs":
+        if self.method not in ("auto", "dgs"):
             return "none"
         return self.semantics or ("lowpass" if self.captions is None else "captions")
 

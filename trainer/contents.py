@@ -79,7 +79,7 @@ def require_unchanged(samples: Sequence[Sample]) -> None:
     if problems:
         raise UsageError(
             f"{len(problems)} images are not as they were when the run began: {some(problems)}",
-            "put them back, or start over",
+            "put them back, or start over with --force instead of --resume",
         )
 
 

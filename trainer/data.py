@@ -195,7 +195,8 @@ def read_split(file: Path) -> Dataset:
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
-            f"{file}, line {number}: not a split as it was recorded: {error!r}", "start over"
+            f"{file}, line {number}: not a split as it was recorded: {error!r}",
+            "start over with --force instead of --resume",
         ) from error
 
 

@@ -5,8 +5,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from dgsforensics.datasets.labelled import Sample
 from dgsforensics.detector import card, checkpoint
 from dgsforensics.detector.calibration import Calibration
@@ -14,77 +12,93 @@ from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.records import Label
 from dgsforensics.wording import printable
 
-from .config import TrainConfig
+from .candidates import Candidate, Choice
 from .data import Dataset
 from .gate import Comparison
-from .plan import TrainPlan
+from .stages import Context
+from .teaching import Taught
 
 _PACKAGES = ("dgsforensics", "torch", "open_clip_torch", "pillow", "numpy")
 _UNTESTED = (
-    "It was measured on images held out of its own training data and on nothing else; on other "
-    "sources, generators and degradations it may do worse."
+    "It was measured on images of its own data, and if adapted on what the base knew, and on "
+    "nothing else; on other sources, generators and degradations it may do worse."
 )
-_METHODS = {
-    "dgs": "a LoRA fine-tuned image tower, trained under the gradient surgery of DGS-Net",
-    "lora": "a LoRA fine-tuned image tower, trained without gradient surgery",
-    "probe": "a linear head on a frozen image tower",
+_KINDS = {
+    "base": "the base detector",
+    "teacher": "the teacher, a linear head on the frozen image tower",
+    "student": "the student, a LoRA fine-tuned image tower",
 }
 
 
 def write(
-    out: Path,
-    plan: TrainPlan,
-    tensors: dict[str, Tensor],
-    fitted: Calibration,
-    facts: dict[str, Any],
-    config: TrainConfig,
+    out: Path, new: Candidate, fitted: Calibration, facts: dict[str, Any], context: Context
 ) -> Path:
-    """Write `out`, its card as `.md` and the options as `.toml` beside it; returns `out`."""
-    checkpoint.write(Checkpoint(plan.student, fitted, tensors, facts), out)
+    """Write `out`, its card as `.md` and the options as `.toml` beside it; return `out`.
+
+    A file with options that the run was given is a person's own and stays as it is.
+    """
+    checkpoint.write(Checkpoint(new.config, fitted, new.tensors, facts), out)
     out.with_suffix(".md").write_text(card.render(checkpoint.read(out)), encoding="utf-8")
-    out.with_suffix(".toml").write_text(config.to_toml(), encoding="utf-8")
+    options = out.with_suffix(".toml")
+    if not context.place.is_given(options):
+        options.write_text(context.config.to_toml(), encoding="utf-8")
     return out
 
 
 def facts(
-    config: TrainConfig,
-    plan: TrainPlan,
-    data: Dataset,
-    comparison: Comparison,
-    out: Path,
+    context: Context, dataset: Dataset, taught: Taught, choice: Choice, remarks: Sequence[str]
 ) -> dict[str, Any]:
     """Return the card of a trained detector, as plain JSON types."""
+    config, base, new = context.config, context.plan.base, choice.new
     origin = "the pre-trained tower"
-    if plan.base is not None:
-        origin = f"detector {config.base!r} (sha256 `{plan.base.sha256}`)"
+    if base is not None:
+        origin = f"detector {config.base!r} (sha256 `{base.sha256}`)"
+    kind = _KINDS[new.kind]
+    if new.kind == "student":
+        kind += {
+            "dgs": ", trained under the gradient surgery of DGS-Net",
+            "lora": ", trained without gradient surgery",
+        }[config.method]
+    result = f"It is {kind}, the best of {_listed(choice)}."
+    if choice.best is not new:
+        result = f"REJECTED: the base detector is better. This is {kind}."
+    known = [] if taught.known is None else [("known to the base", taught.known.samples)]
+    limits = [f"REJECTED: {loss}." for loss in choice.comparison.losses]
+    if choice.best is not new and not limits:
+        limits = [f"REJECTED: AUROC {-choice.comparison.gain:.3f} below the base's."]
     return {
-        "summary": config.card.summary
-        or f"Trained by a user, starting from {origin}: {_METHODS[config.method]}.",
-        "command": f"dgsf train DATA --config {out.with_suffix('.toml').name}",
+        "summary": config.card.summary or f"Trained by a user, starting from {origin}. {result}",
+        "command": f"dgsf train DATA --config {context.place.out.with_suffix('.toml').name}",
         "versions": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
         "options": config.to_toml(),
-        "data": f"{len(data.train)} images for training, {len(data.validation)} held out for "
-        f"calibration and the comparison below, {len(data.test)} for the test; contents, labels "
-        f"and split have the digest `{data.digest}`. {data.split_by} " + " ".join(data.notes),
+        "data": f"{len(dataset.train)} images for training, {len(dataset.validation)} held out, "
+        f"{len(dataset.test)} for the test; contents, labels and split have the digest "
+        f"`{dataset.digest}`. {dataset.split_by} {' '.join(dataset.notes)} {new.words}",
         "counts": [
-            _counts("training", data.train),
-            _counts("held out", data.validation),
-            *([_counts("test", data.test)] if data.test else []),
+            _counts("training", dataset.train),
+            _counts("held out", dataset.validation),
+            *([_counts("test", dataset.test)] if dataset.test else []),
+            *(_counts(name, samples) for name, samples in known),
         ],
-        "results": [_table(comparison)],
+        "results": [_standings(choice), _table(choice.comparison)],
         "limits": [
-            *(f"REJECTED: {loss}." for loss in comparison.losses),
-            *([comparison.remark] if comparison.remark else []),
+            *limits,
+            *([choice.comparison.remark] if choice.comparison.remark else []),
+            *remarks,
             *config.card.limits,
-            *([] if data.test else [_UNTESTED]),
-            "Temperature and thresholds were fitted on the images held out, the same that are "
-            "compared above: there r_acc and f_acc of the new detector are those of each half at "
-            "the threshold of the other.",
+            *([] if dataset.test else [_UNTESTED]),
+            "Temperature and thresholds were fitted on the images that are compared above: there "
+            "r_acc and f_acc are those of each half at the threshold of the other.",
             "A score is a signal, not proof; it cannot replace a look at where the file came from.",
         ],
         "licence": config.card.licence
         or "Follows from that of the training images and of the backbone.",
     }
+
+
+def _listed(choice: Choice) -> str:
+    kinds = [standing.kind for standing in choice.standings]
+    return " and ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]]))
 
 
 def _counts(name: str, samples: Sequence[Sample]) -> dict[str, Any]:
@@ -99,21 +113,43 @@ def _counts(name: str, samples: Sequence[Sample]) -> dict[str, Any]:
     }
 
 
+def _standings(choice: Choice) -> card.Table:
+    rows: list[dict[str, Any]] = [
+        {
+            "": printable(standing.name),
+            "own images": standing.images,
+            "AUROC on them": _rounded(standing.own),
+            "AUROC on what the base knew": _rounded(standing.known),
+        }
+        for standing in choice.standings
+    ]
+    note = (
+        "Files as they are, none of which the detector was fitted to. The teacher is judged on all "
+        "own images by cross-fitting, a student on those held out; what cannot be measured is left "
+        "open."
+    )
+    return {"title": "What it was chosen from", "note": note, "rows": rows}
+
+
 def _table(comparison: Comparison) -> card.Table:
     rows = []
     for row in comparison.rows:
         line: dict[str, Any] = {
-            "": printable(row.name),
+            "": printable(f"known {row.name}" if row.known and row.kind != "part" else row.name),
             "real": row.after.real,
             "generated": row.after.generated,
         }
         for name in ("auroc", "r_acc", "f_acc"):
             for when, metrics in (("before", row.before), ("after", row.after)):
-                value = getattr(metrics, name)
-                line[f"{name} {when}"] = None if value is None else round(value, 3)
+                line[f"{name} {when}"] = _rounded(getattr(metrics, name))
         rows.append(line)
     note = (
-        f"Before: {printable(comparison.before)}. After: {printable(comparison.after)}. The images "
-        "held out, files as they are; each generator against all photographs held out."
+        f"Before: {printable(comparison.before)}. After: {printable(comparison.after)}. Images "
+        "that neither was fitted to, files as they are; each generator against all photographs. "
+        "Both are judged at thresholds that are set alike, on the other half of the images."
     )
     return {"title": "Before and after", "note": note, "rows": rows}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

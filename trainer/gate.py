@@ -1,12 +1,15 @@
 """The forgetting gate: a new detector must not be worse than the one it would replace.
 
 Adapting to new generators is known to make the old ones, and plain photographs, fail. Both
-detectors are measured on the same held-out images, as they are on disk, and the losses weighed.
+detectors are measured on the same images that neither was fitted to, a person's own and those that
+the base knew (`replay`), and judged by the same rule: each half of the images at the threshold of
+the other half, for either detector.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +27,10 @@ FEW_PHOTOGRAPHS = 20
 """With fewer, a threshold fitted on half of them says nothing about the other half."""
 
 
+Part = Literal["all", "part", "generator", "source"]
+"""All images; own or known ones; one generator against all photographs; photographs of a source."""
+
+
 @dataclass(frozen=True)
 class GateCandidate:
     """A detector's results on the held-out images."""
@@ -31,19 +38,25 @@ class GateCandidate:
     name: str
     logits: NDArray[np.float64]
     """(N,)"""
-    threshold: float | None
-    """The logit from which it flags; None: fitted on these very images, half against half."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateRow:
-    """One part of the held-out images, before and after."""
+    """One part of the images, before and after."""
 
     name: str
+    kind: Part
+    known: bool
+    """Whether these are images of the replay, which the base knew."""
     before: Metrics
     after: Metrics
-    weighed: bool
-    """Whether it counts in the verdict."""
+
+    @property
+    def weighed(self) -> bool:
+        """Whether its AUROC counts in the verdict."""
+        if self.kind == "generator":
+            return self.after.generated >= FEW
+        return self.kind != "source"
 
 
 @dataclass(frozen=True)
@@ -58,82 +71,114 @@ class Comparison:
     remark: str | None
     """What was too uncertain to be weighed."""
 
+    def shown(self, most: int = 5) -> list[GateRow]:
+        """Return the rows that a person reads: their own, and of the known ones those that lost
+        most, at most so many."""
+        known = [row for row in self.rows if row.known and row.kind in ("generator", "source")]
+        worst = sorted(known, key=_gain)[:most]
+        return [row for row in self.rows if row not in known or row in worst]
+
+    @property
+    def gain(self) -> float:
+        """Mean AUROC gained over own images and over known ones; there are both classes in each."""
+        parts = [row for row in self.rows if row.kind == "part"] or self.rows[:1]
+        gains = [
+            row.after.auroc - row.before.auroc
+            for row in parts
+            if row.before.auroc is not None and row.after.auroc is not None
+        ]
+        return float(np.mean(gains))
+
 
 def compare(
-    before: GateCandidate, after: GateCandidate, samples: Sequence[Sample], allowed: float
+    before: GateCandidate,
+    after: GateCandidate,
+    samples: Sequence[Sample],
+    allowed: float,
+    known: NDArray[np.bool_] | None = None,
 ) -> Comparison:
     """Return AUROC of all and of each generator, and r_acc of all photographs and of each source.
 
-    `allowed` is the loss that is put up with: of AUROC over all images, of the mean AUROC over the
+    `known` (N,) says which images are of the replay; None: none. They are counted with the others,
+    and once more by themselves, as the others are. `allowed` is the loss that is put up with: of
+    AUROC over all images, over the own and over the known ones, of the mean AUROC over the
     generators, of that of each generator (and there two standard errors more), and of the share of
-    photographs not flagged (r_acc). Raises `ValueError` for logits that are not finite.
+    photographs not flagged (r_acc, and of the own ones, with two standard errors more). 1 allows
+    everything. Raises `ValueError` for logits that are not finite.
     """
     if not np.isfinite([before.logits, after.logits]).all():
         raise ValueError("logits that are not finite cannot be compared")
     labels = labels_of(samples)
+    old = np.zeros(len(samples), dtype=bool) if known is None else known
     flags = [_flags(contender, samples) for contender in (before, after)]
-    generator = np.array([s.generator or "" for s in samples])
-    source = np.array([s.source for s in samples])
-    parts: list[tuple[str, NDArray[np.bool_], bool]] = [
-        ("all", np.ones(len(samples), dtype=bool), True)
-    ]
-    for name in sorted(set(generator[labels == 1])):
-        chosen = (labels == 0) | (generator == name)
-        enough = int(((generator == name) & (labels == 1)).sum()) >= FEW
-        parts.append((f"generator {name}", chosen, enough))
-    for name in sorted(set(source[labels == 0])):
-        parts.append((f"photographs of {name}", (labels == 0) & (source == name), False))
-    rows = []
-    for name, chosen, weighed in parts:
-        old, new = (
+
+    def row(name: str, chosen: NDArray[np.bool_], kind: Part, of_known: bool) -> GateRow:
+        first, second = (
             _metrics(contender.logits[chosen], labels[chosen], flag[chosen])
             for contender, flag in zip((before, after), flags, strict=True)
         )
-        rows.append(GateRow(name, old, new, weighed))
-    price = _price(before, after, int((labels == 0).sum()))
+        return GateRow(name, kind, of_known, first, second)
+
+    rows = [row("all", np.ones(len(samples), dtype=bool), "all", False)]
+    for of_known in (False, True):
+        part = old == of_known
+        if part.any() and not part.all():
+            rows.append(row("known images" if of_known else "own images", part, "part", of_known))
+    for of_known in (False, True):
+        part = old == of_known
+        generators = {s.generator or "" for s, is_in in zip(samples, part, strict=True) if is_in}
+        generator = np.array([s.generator or "" for s in samples])
+        for name in sorted(generators - {""}):
+            chosen = (labels == 0) | (part & (labels == 1) & (generator == name))
+            rows.append(row(f"generator {name}", chosen, "generator", of_known))
+        source = np.array([s.source for s in samples])
+        for name in sorted(set(source[part & (labels == 0)])):
+            chosen = part & (labels == 0) & (source == name)
+            rows.append(row(f"photographs of {name}", chosen, "source", of_known))
     remark = None
     if (real := rows[0].after.real) < FEW_PHOTOGRAPHS:
         remark = (
             f"r_acc was not weighed: {real} photographs were held out, and with fewer than "
             f"{FEW_PHOTOGRAPHS} it is chance."
         )
-    return Comparison(before.name, after.name, rows, _losses(rows, allowed, price), remark)
+    losses = [] if allowed >= 1 else _losses(rows, allowed)
+    return Comparison(before.name, after.name, rows, losses, remark)
 
 
-def _price(before: GateCandidate, after: GateCandidate, real: int) -> float:
-    """Return what r_acc loses by the measurement alone, beside a threshold fitted on many
-    photographs.
-
-    Half of a small set supports no rate as low as the default: with 10 photographs to fit on, one
-    in 11 others is flagged, whatever the detector.
-    """
-    if before.threshold is None or after.threshold is not None:
-        return 0.0
-    return max(0.0, 1 / (real // 2 + 1) - calibration.DEFAULT_FPR)
-
-
-def _losses(rows: Sequence[GateRow], allowed: float, price: float) -> list[str]:
-    generators = [row for row in rows if row.weighed and row.name != "all"]
-    before, after = rows[0].before, rows[0].after
-    checks = {
-        "AUROC": (before.auroc, after.auroc, allowed),
-    }
-    if after.real >= FEW_PHOTOGRAPHS:
-        checks["r_acc"] = (before.r_acc, after.r_acc, allowed + price)
+def _losses(rows: Sequence[GateRow], allowed: float) -> list[str]:
+    checks: list[tuple[str, float | None, float | None, float]] = []
+    generators = [row for row in rows if row.weighed and row.kind == "generator"]
+    for row in rows:
+        before, after, chance = row.before, row.after, 0.0
+        if row.kind in ("all", "part"):
+            of = "" if row.kind == "all" else f" of the {row.name}"
+            checks.append((f"AUROC{of}", before.auroc, after.auroc, allowed))
+            if after.real >= FEW_PHOTOGRAPHS:
+                if row.kind == "part" and before.r_acc is not None:
+                    share = min(before.r_acc, 1 - 1 / after.real)
+                    chance = 2 * math.sqrt(share * (1 - share) / after.real)
+                checks.append((f"r_acc{of}", before.r_acc, after.r_acc, allowed + chance))
     if generators:
-        checks["mean AUROC over generators"] = (
-            float(np.mean([row.before.auroc for row in generators])),
-            float(np.mean([row.after.auroc for row in generators])),
-            allowed,
+        old, new = (
+            float(np.mean([metrics.auroc for metrics in side]))
+            for side in ([r.before for r in generators], [r.after for r in generators])
         )
+        checks.append(("mean AUROC over generators", old, new, allowed))
     for row in generators:  # a mean may hide that one of them was forgotten
-        chance = 2 * _uncertainty(row.before)
-        checks[f"AUROC of {row.name}"] = (row.before.auroc, row.after.auroc, allowed + chance)
+        most = allowed + 2 * _uncertainty(row.before)
+        known = "known " if row.known else ""
+        checks.append((f"AUROC of {known}{row.name}", row.before.auroc, row.after.auroc, most))
     return [
         f"{name} fell from {old:.3f} to {new:.3f}"
-        for name, (old, new, most) in checks.items()
+        for name, old, new, most in checks
         if old is not None and new is not None and new < old - most - 1e-9
     ]
+
+
+def _gain(row: GateRow) -> float:
+    """What a part gained: of a source of photographs, of which no AUROC is had, in r_acc."""
+    pairs = [(row.before.auroc, row.after.auroc), (row.before.r_acc, row.after.r_acc)]
+    return next((new - old for old, new in pairs if old is not None and new is not None), 0.0)
 
 
 def _uncertainty(metrics: Metrics) -> float:
@@ -157,26 +202,28 @@ def _metrics(
 
 
 def _flags(contender: GateCandidate, samples: Sequence[Sample]) -> NDArray[np.bool_]:
-    """Return (N,) what it flags; without a threshold of its own each half is judged at the other's.
+    """Return (N,) what it flags, each half of the images judged at the threshold of the other.
 
     A threshold that was read off the images it is judged on would keep its promise by construction.
     """
-    if contender.threshold is not None:
-        return contender.logits >= contender.threshold
     labels = labels_of(samples)
+    sources = np.array([s.source for s in samples])
     half = halves(samples)
     flagged = np.zeros(len(samples), dtype=bool)
     for side in (0, 1):
         there, here = half != side, half == side
         if not 0 < labels[there].sum() < there.sum():  # one class is missing: no cross-fitting
             there = np.ones(len(samples), dtype=bool)
-        flagged[here] = contender.logits[here] >= _threshold(contender.logits[there], labels[there])
+        threshold = _threshold(contender.logits[there], labels[there], sources[there].tolist())
+        flagged[here] = contender.logits[here] >= threshold
     return flagged
 
 
-def _threshold(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+def _threshold(
+    logits: NDArray[np.float64], labels: NDArray[np.int64], sources: Sequence[str]
+) -> float:
     try:
-        return calibration.fit(logits, labels, "half").thresholds().upper
+        return calibration.fit(logits, labels, "half", sources).thresholds().upper
     except ValueError:  # ranks the wrong way round: 0 is what the head itself says
         return 0.0
 

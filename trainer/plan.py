@@ -55,6 +55,15 @@ class TrainPlan:
         """
         return {} if self.base is None else self.base.tensors
 
+    def called(self, kind: str, config: DetectorConfig) -> DetectorConfig:
+        """Return a configuration whose name says which of the candidates it is.
+
+        From scratch it is what was asked for; with a base a person has to see what came of it.
+        """
+        if self.base is None:
+            return config
+        return dataclasses.replace(config, name=f"{config.name} ({kind})")
+
 
 def make(config: TrainConfig, name: str, backbone_weights: Path | None) -> TrainPlan:
     """Find base and backbone and settle what is open; `name` is that of the result.

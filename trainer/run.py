@@ -10,9 +10,10 @@ import torch
 from dgsforensics.detector.backbone import load_backbone
 from dgsforensics.detector.model import DetectorModel
 
-from . import distributed, plan, runfolder, stages
+from . import distributed, outcome, plan, runfolder, stages, teaching
+from .candidates import Choice
 from .config import TrainConfig
-from .gate import Comparison
+from .runfolder import RunFolder
 from .stages import Context, Tell
 
 
@@ -39,6 +40,8 @@ class TrainRequest:
     """Go on with the run that was stopped."""
     force: bool = False
     """Start over, and replace what is there."""
+    options: Path | None = None
+    """The file that the options came from; it is never written to."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,11 @@ class TrainResult:
     """What came of it."""
 
     written: Path
-    """The detector; named `.rejected.safetensors` if it is worse than the one before."""
-    comparison: Comparison
+    """The new detector; named `.rejected.safetensors` if the base is better."""
+    choice: Choice
+    """What it was chosen from, and how."""
     notes: list[str]
-    """How the images were split, and what was left out."""
+    """How the images were split, what was left out, and what was not measured."""
 
 
 def train(request: TrainRequest, tell: Tell) -> TrainResult | None:
@@ -60,40 +64,47 @@ def train(request: TrainRequest, tell: Tell) -> TrainResult | None:
     """
     planned = plan.make(request.config, request.out.stem, request.backbone_weights)
     group, device = distributed.join(request.device)
+    place = RunFolder(request.out, request.options)
     try:
         config = _settled(request.config, device)
         if group.rank == 0:
-            runfolder.claim(request.out, config, request.resume, request.force)
-        context = Context(
-            config,
-            planned,
-            runfolder.RunFolder(request.out),
-            request.cache or platformdirs.user_cache_path("dgsforensics"),
-            device,
-            group,
-            request.workers,
-            tell,
-        )
-        tower = load_backbone(planned.frozen.backbone, planned.backbone_file)
-        frozen = DetectorModel(planned.frozen, tower).eval().to(device)
-        dataset = stages.prepare(context, request.data, request.case, request.root)
-        material = stages.material(context, frozen, dataset.train)
-        before = stages.before(context, frozen, dataset.validation, material.teacher_head)
-        torch.manual_seed(config.seed)  # first weights
-        model = DetectorModel(planned.student, frozen.tower).to(device)  # takes the tower over
-        plan.apply(planned.start, model)
-        if config.method == "probe":
-            weight, bias = material.teacher_head
-            plan.apply({"head.weight": weight, "head.bias": bias}, model)
-        else:
-            stages.fine_tune(context, model, material, dataset)
-        if group.rank > 0:
-            return None
-        written, comparison = stages.finish(context, model, dataset, before)
-        context.place.finish(written)
-        return TrainResult(written, comparison, [dataset.split_by, *dataset.notes])
+            runfolder.claim(
+                request.out, config, request.resume, request.force, given=request.options
+            )
+        cache = request.cache or platformdirs.user_cache_path("dgsforensics")
+        context = Context(config, planned, place, cache, device, group, request.workers, tell)
+        try:
+            return _run(context, request)
+        except Exception:  # not Ctrl-C, after which --resume goes on
+            if group.rank == 0 and not request.resume:
+                place.abandon()
+            raise
     finally:
         group.leave()
+
+
+def _run(context: Context, request: TrainRequest) -> TrainResult | None:
+    """What `train` is, once there is a place for it."""
+    planned, device = context.plan, context.device
+    tower = load_backbone(planned.frozen.backbone, planned.backbone_file)
+    frozen = DetectorModel(planned.frozen, tower).eval().to(device)
+    dataset = stages.prepare(context, request.data, request.case, request.root)
+    context = stages.settled(context, dataset)
+    taught = teaching.teach(context, frozen, dataset)
+    trained = [taught.teacher]
+    if context.config.method != "probe":
+        material = taught.material or stages.material(context, frozen, dataset.train)
+        torch.manual_seed(context.config.seed)  # first weights
+        model = DetectorModel(planned.student, frozen.tower).to(device)  # takes the tower over
+        plan.apply(planned.start, model)
+        stages.fine_tune(context, model, material, dataset)
+        trained.append(outcome.student(context, model, dataset))
+    if context.group.rank > 0:
+        return None
+    ended = outcome.finish(context, dataset, taught, trained)
+    context.place.finish(ended.written)
+    notes = [dataset.split_by, *dataset.notes, *ended.remarks]
+    return TrainResult(ended.written, ended.choice, notes)
 
 
 def _settled(config: TrainConfig, device: torch.device) -> TrainConfig:

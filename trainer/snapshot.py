@@ -64,7 +64,7 @@ def restore(state: TrainState, file: Path, fingerprint: str) -> None:
         if stored["fingerprint"] != fingerprint:
             raise CheckpointError(
                 f"{file} belongs to a run with other data or options",
-                "give the same ones again, or start over with --force",
+                "give the same ones again, or start over with --force instead of --resume",
             )
         trained: dict[str, Tensor] = stored["trained"]
         if trained.keys() != trained_state(state.model).keys():
@@ -77,5 +77,6 @@ def restore(state: TrainState, file: Path, fingerprint: str) -> None:
         raise
     except Exception as error:  # torch raises pickle, zip, runtime and EOF errors alike
         raise CheckpointError(
-            f"{file} is damaged ({type(error).__name__})", "start over with --force"
+            f"{file} is damaged ({type(error).__name__})",
+            "start over with --force instead of --resume",
         ) from error

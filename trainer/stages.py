@@ -1,40 +1,43 @@
 """The parts of a training run, in the order in which `run.train` goes through them."""
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from dgsforensics.datasets.labelled import Sample
-from dgsforensics.detector import calibration, card, text_tower
-from dgsforensics.detector.calibration import Calibration
-from dgsforensics.detector.checkpoint import trained_state
+from dgsforensics.detector import text_tower
 from dgsforensics.detector.detector import Detector
 from dgsforensics.detector.folders import sha256_of
 from dgsforensics.detector.model import DetectorModel
 from dgsforensics.wording import printable
 
-from . import data, export, gate, selection, student, trial
+from . import data, selection, student
 from .batches import Material
 from .captions import blip, given
 from .config import TrainConfig
 from .data import Dataset
 from .distributed import Group
 from .features import Draw, draws_of, extract_draws
-from .gate import Comparison, GateCandidate
 from .journal import Journal
 from .plan import TrainPlan
 from .runfolder import RunFolder
 from .student import Step
-from .teacher import Head, balanced_weights, capped_weights, fit_head
+from .teacher import balanced_weights, capped_weights, fit_head
 from .validation import auroc, labels_of, of_model, score
 
 Result = TypeVar("Result")
+ENOUGH_FOR_A_STUDENT = 1000
+"""Images for training from which on a student is trained unasked: it was behind the teacher on 120
+to 900 of them."""
+L2 = 0.1
+"""Penalty on the teacher's head where none is asked for."""
 Tell = Callable[[str, int, int, Mapping[str, float]], None]
 """Told what is being done, how much of it is done and of how much, and figures for people."""
 
@@ -97,17 +100,27 @@ def prepare(
     return context.first(work)
 
 
+def settled(context: Context, dataset: Dataset) -> Context:
+    """Return the context with the method that follows from the number of images."""
+    config, base = context.config, context.plan.base
+    if config.method != "auto":
+        return context
+    few = len(dataset.train) < ENOUGH_FOR_A_STUDENT
+    head_alone = base is not None and base.config.lora is None and few
+    chosen: Literal["probe", "dgs"] = "probe" if head_alone else "dgs"
+    return dataclasses.replace(context, config=dataclasses.replace(config, method=chosen))
+
+
 def material(context: Context, frozen: DetectorModel, samples: Sequence[Sample]) -> Material:
     """Return frozen features of the training images, and the teacher's head on them (stage 1)."""
     config = context.config
-    versions = draws_of(config.augmentation, config.draws, config.first_as_is, config.seed)
-    features = _frozen(context, frozen, samples, versions)
-    weights = _weights(samples, config)
+    features = drawn_features(context, frozen, samples)
+    found = weights(samples, config)
     head = fit_head(
         features.reshape(-1, features.shape[-1]),
-        np.tile(labels_of(samples), len(versions)),
-        np.tile(weights, len(versions)),
-        config.l2,
+        np.tile(labels_of(samples), len(features)),
+        np.tile(found, len(features)),
+        config.l2 or L2,
         context.plan.prior,
     )
     semantics = None
@@ -116,10 +129,10 @@ def material(context: Context, frozen: DetectorModel, samples: Sequence[Sample])
             [semantics] = _frozen(context, frozen, samples, [Draw("lowpass")])
         case "captions":
             semantics = _captioned(context, samples)
-    return Material(samples, weights, head, features, semantics)
+    return Material(samples, found, head, features, semantics)
 
 
-def _weights(samples: Sequence[Sample], config: TrainConfig) -> NDArray[np.float64]:
+def weights(samples: Sequence[Sample], config: TrainConfig) -> NDArray[np.float64]:
     """Return how often each image is drawn, and how much it counts for the teacher's head, (N,)."""
     cell, source = config.sources.cell_weight, config.sources.source_weight
     if cell is None and source is None:
@@ -173,41 +186,28 @@ def _captioned(context: Context, samples: Sequence[Sample]) -> NDArray[np.float3
     return tower.encode(found)
 
 
-def before(
-    context: Context, frozen: DetectorModel, samples: Sequence[Sample], teacher: Head
-) -> GateCandidate:
-    """Return what the new detector will be compared with: its base, or from scratch the teacher."""
-    base = context.plan.base
-    if base is not None and base.config.lora is not None:
-        detector = Detector.load(
-            context.config.base, str(context.device), context.plan.backbone_file
-        )
-        return GateCandidate(
-            _name(base.config.name), _score(context, detector, samples), detector.thresholds.upper
-        )
+def drawn_features(
+    context: Context, frozen: DetectorModel, samples: Sequence[Sample]
+) -> NDArray[np.float32]:
+    """Return frozen features (draws, N, D) of the images in the versions of training."""
+    config = context.config
+    versions = draws_of(config.augmentation, config.draws, config.first_as_is, config.seed)
+    return _frozen(context, frozen, samples, versions)
+
+
+def plain_features(
+    context: Context, frozen: DetectorModel, samples: Sequence[Sample]
+) -> NDArray[np.float32]:
+    """Return frozen features (N, D) of the images as they are, as a scan computes them."""
     [features] = _frozen(context, frozen, samples, [Draw("as_is")], exact=True)
-    if base is None:
-        return GateCandidate(
-            "the teacher, a head on the frozen tower", _linear(teacher, features), None
-        )
-    head = base.tensors["head.weight"], base.tensors["head.bias"]
-    return GateCandidate(
-        _name(base.config.name),
-        _linear(head, features),
-        base.calibration.thresholds().upper,
-    )
+    rows: NDArray[np.float32] = features
+    return rows
 
 
-def _name(base: str) -> str:
-    return f"the base detector {base}"
-
-
-def _linear(head: Head, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    logits: NDArray[np.float64] = features @ head[0][0].double().numpy() + float(head[1])
-    return logits
-
-
-def _score(context: Context, detector: Detector, samples: Sequence[Sample]) -> NDArray[np.float64]:
+def score_held_out(
+    context: Context, detector: Detector, samples: Sequence[Sample]
+) -> NDArray[np.float64]:
+    """Return logits (N,) of the images held out."""
     return score(detector, samples, lambda i, n: context.tell("scoring held-out images", i, n, {}))
 
 
@@ -232,7 +232,8 @@ def fine_tune(context: Context, model: DetectorModel, material: Material, datase
 
     def epoch_done(epoch: int, step: int) -> None:
         if journal is not None:
-            value = auroc(_score(context, of_model(model), dataset.validation), dataset.validation)
+            held_out = dataset.validation
+            value = auroc(score_held_out(context, of_model(model), held_out), held_out)
             journal.write("epoch", step, {"epoch": epoch, "auroc": value})
             context.tell(f"epoch {epoch} done", 0, 0, {"held-out AUROC": value})
         context.group.wait()
@@ -252,42 +253,3 @@ def fine_tune(context: Context, model: DetectorModel, material: Material, datase
     finally:
         if journal is not None:
             journal.close()
-
-
-def finish(
-    context: Context, model: DetectorModel, dataset: Dataset, earlier: GateCandidate
-) -> tuple[Path, Comparison]:
-    """Return calibration, forgetting gate, and the file: under its name, or as rejected."""
-    name = context.plan.student.name
-    logits = _score(context, of_model(model), dataset.validation)
-    later = GateCandidate(f"the new detector {name}", logits, None)
-    comparison = gate.compare(earlier, later, dataset.validation, context.config.max_regression)
-    fitted = _calibration(logits, dataset)
-    out = context.place.rejected if comparison.losses else context.place.out
-    facts = export.facts(context.config, context.plan, dataset, comparison, out)
-
-    def write(to: Path, results: Sequence[card.Table]) -> None:
-        made = facts | {"results": [*results, *facts["results"]]}
-        export.write(to, context.plan, trained_state(model), fitted, made, context.config)
-
-    tested: list[card.Table] = []
-    if dataset.test:
-        unmeasured = context.place.folder / context.place.out.name
-        write(unmeasured, [])
-        place, device = context.place.folder, str(context.device)
-        backbone = context.plan.backbone_file
-        tested = trial.tables(unmeasured, dataset.test, place, device, backbone, context.tell)
-    write(out, tested)
-    return out, comparison
-
-
-def _calibration(logits: NDArray[np.float64], dataset: Dataset) -> Calibration:
-    """Return temperature, and the logits that thresholds are read from."""
-    labels = labels_of(dataset.validation)
-    real = int((labels == 0).sum())
-    try:
-        sources = [printable(sample.source) for sample in dataset.validation]
-        measured_on = f"{real} photographs held out of training"
-        return calibration.fit(logits, labels, measured_on, sources)
-    except ValueError:  # it ranks photographs above generated images; the gate has rejected it
-        return Calibration.none()

@@ -195,6 +195,7 @@ def _seed(*parts: int) -> int:
 
 
 def _where_to_go_on(save_to: Path) -> str:
+    advice = "start over with --force, and a lower lr or precision float32"
     if save_to.is_file():
-        return f"the last good state is in {save_to}; try a lower lr, or precision float32"
-    return "nothing was saved yet; try a lower lr, or precision float32"
+        return f"the last good state is in {save_to}; {advice}"
+    return f"nothing was saved yet; {advice}"

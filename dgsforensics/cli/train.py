@@ -14,6 +14,7 @@ from dgsforensics.choices import (
     Semantics,
     SplitBy,
 )
+from dgsforensics.cli import trained
 from dgsforensics.cli.options import (
     BackboneWeights,
     Debug,
@@ -28,11 +29,11 @@ from dgsforensics.cli.options import (
 from dgsforensics.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from dgsforensics.trainer.gate import Comparison
+    pass
 
 EPILOG = (
     "Exit codes: 0 trained · 2 wrong usage or data, or the loss became infinite · 3 trained, but "
-    "rejected as worse than the detector it started from · 130 interrupted, go on with --resume. "
+    "but the detector it started from is better · 130 interrupted, go on with --resume. "
     "Every option of a run can be given in a TOML file with --config; flags go before it. "
     "Several GPUs: torchrun --nproc-per-node=N -m dgsforensics train ..."
 )
@@ -99,8 +100,9 @@ def train(
     method: Annotated[
         Method | None,
         typer.Option(
-            help="Gradient surgery, plain LoRA, or a head on the frozen tower.",
-            show_default="dgs",
+            help="Gradient surgery, plain LoRA, or a head on the frozen tower alone, which is what "
+            "auto does with a base detector and fewer than 1,000 images.",
+            show_default="auto",
         ),
     ] = None,
     semantics: Annotated[
@@ -158,7 +160,7 @@ def train(
         float | None,
         typer.Option(
             metavar="LOSS",
-            help="Reject the result when AUROC or r_acc fall by more.",
+            help="Reject the result when AUROC or r_acc fall by more; 1: never.",
             show_default="0.02",
         ),
     ] = None,
@@ -187,9 +189,9 @@ def train(
 ) -> None:
     """Train a detector on your own images.
 
-    By default the bundled detector is adapted. A part of the images is held out: thresholds are
-    fitted on it, and the new detector has to be no worse there than the old one. The result is for
-    `dgsf scan --model`.
+    By default the bundled detector is adapted: what it was trained on is replayed, and the new one
+    has to be no worse than it, neither on your images nor on those. The best of all is named, and
+    what was trained is for `dgsf scan --model`.
     """
     configure_logging(quiet=quiet, verbose=verbose, debug=debug)
     from dgsforensics import console
@@ -200,6 +202,7 @@ def train(
     try:
         from dgsforensics.trainer import config as options
         from dgsforensics.trainer import run
+        from dgsforensics.trainer.runfolder import RunFolder
     except ModuleNotFoundError as error:
         raise UsageError(
             f"training needs the package {error.name}", "pip install 'dgsforensics[train]'"
@@ -228,49 +231,24 @@ def train(
         workers=workers,
         resume=resume,
         force=force,
+        options=config,
     )
     with interruptible(), console.stages(quiet) as tell:
-        outcome = run.train(request, tell)
+        try:
+            outcome = run.train(request, tell)
+        except KeyboardInterrupt:
+            if RunFolder(request.out).options.exists():
+                console.notice("the same command with --resume goes on from here")
+            raise
     if outcome is None:  # one of several processes; the first one reports
         raise typer.Exit(ExitCode.CLEAN)
+    choice = outcome.choice
     for note in outcome.notes if not quiet else []:
         console.notice(note)
-    _print_comparison(outcome.comparison)
-    if outcome.comparison.remark:
-        console.notice(outcome.comparison.remark)
-    for loss in outcome.comparison.losses:
-        console.notice(f"rejected: {loss}, more than --max-regression allows")
+    trained.show(choice)
+    print(f"best: {printable(choice.best.name)}")
     print(f"written: {printable(outcome.written)}")
-    raise typer.Exit(ExitCode.REJECTED if outcome.comparison.losses else ExitCode.CLEAN)
-
-
-def _print_comparison(comparison: "Comparison") -> None:
-    """Print the figures before and after, on the held-out images, to standard output."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from dgsforensics.wording import printable
-
-    table = Table(box=None, header_style="bold")
-    table.add_column("held out", overflow="fold")
-    for name in ("real", "generated"):
-        table.add_column(name, justify="right")
-    for name in ("AUROC", "r_acc", "f_acc"):
-        table.add_column(name, justify="right", no_wrap=True)
-
-    def cell(before: float | None, after: float | None) -> str:
-        return "-" if before is None or after is None else f"{before:.3f} → {after:.3f}"
-
-    for row in comparison.rows:
-        old, new = row.before, row.after
-        table.add_row(
-            printable(row.name.removeprefix("generator ").replace("photographs of", "photos of")),
-            str(new.real),
-            str(new.generated),
-            cell(old.auroc, new.auroc),
-            cell(old.r_acc, new.r_acc),
-            cell(old.f_acc, new.f_acc),
-        )
-    console = Console(highlight=False, markup=False, emoji=False)
-    console.print(f"from {comparison.before} to {comparison.after}:")
-    console.print(table)
+    if choice.best is choice.new:
+        raise typer.Exit(ExitCode.CLEAN)
+    console.notice(f"nothing was gained; go on using {printable(choice.best.name)}")
+    raise typer.Exit(ExitCode.REJECTED)

@@ -18,8 +18,8 @@ from torch import Tensor
 from dgsforensics.detector import checkpoint
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.detector.folders import (
+    belongs_to_another,
     file_name,
-    is_backbone,
     sha256_of,
     user_folder,
     weights_folder,
@@ -51,7 +51,7 @@ def entries() -> list[CatalogueEntry]:
     found: list[CatalogueEntry] = []
     for folder, bundled in ((weights_folder(), True), (user_folder(), False)):
         for path in sorted(folder.glob("*.safetensors")):
-            if is_backbone(path):
+            if belongs_to_another(path):
                 continue
             loaded, problem = None, None
             try:
@@ -113,8 +113,8 @@ def check_name(name: str) -> None:
             f"{name!r} cannot be the name of a detector",
             "use up to 100 letters, digits, dots, dashes and underscores: --name NAME",
         )
-    if is_backbone(Path(file)) or (weights_folder() / file).exists():
-        raise UsageError(f"{name!r} comes with the package or is kept for backbones")
+    if belongs_to_another(Path(file)) or (weights_folder() / file).exists():
+        raise UsageError(f"{name!r} comes with the package, or is kept for files of another kind")
 
 
 def targets(made_as: str, folder: Path) -> tuple[Path, Path]:

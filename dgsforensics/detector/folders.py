@@ -17,6 +17,9 @@ BUNDLED = {"ViT-B-16-quickgelu": "clip-vit-b-16-image-int8.safetensors"}
 _BACKBONE_FILE = re.compile(r"backbone-[0-9a-f]{12}\.safetensors")
 """As `file_name` makes them."""
 
+REPLAY_SUFFIX = ".replay.safetensors"
+"""Of what lies beside a detector for those who adapt it: features of images that it knows."""
+
 
 def weights_folder() -> Path:
     """Return where the bundled weights lie."""
@@ -33,14 +36,15 @@ def available() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in (weights_folder(), user_folder()):
         for path in sorted(folder.glob("*.safetensors")):
-            if not is_backbone(path):
+            if not belongs_to_another(path):
                 found.setdefault(path.stem, path)
     return found
 
 
-def is_backbone(path: Path) -> bool:
-    """Tell whether a file among detectors is a backbone, by its name."""
-    return path.name in BUNDLED.values() or _BACKBONE_FILE.fullmatch(path.name) is not None
+def belongs_to_another(path: Path) -> bool:
+    """Tell whether a file among detectors is none, but a backbone or a replay, by its name."""
+    backbone = path.name in BUNDLED.values() or _BACKBONE_FILE.fullmatch(path.name) is not None
+    return backbone or path.name.endswith(REPLAY_SUFFIX)
 
 
 def file_name(sha256: str) -> str:
