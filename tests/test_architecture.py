@@ -33,7 +33,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 THIRD_PARTY = {
     "calibrate": {"numpy", "platformdirs", "safetensors"},
     "case": {"platformdirs"},
-    "cli": {"PIL", "rich", "typer"},
+    "cli": {"rich", "typer"},
     "console": {"rich"},
     "detector": {
         "PIL",
@@ -47,7 +47,7 @@ THIRD_PARTY = {
     "evaluation": {"PIL", "numpy", "platformdirs", "rich"},
     "pictures": {"PIL", "numpy", "pillow_heif", "rawpy"},
     "review": {"numpy", "rich"},
-    "scan": {"PIL", "rich"},
+    "scan": {"rich"},
     "settings": {"platformdirs"},
     "trainer": {"PIL", "numpy", "platformdirs", "tomli_w", "torch", "transformers"},
     "tui": {"PIL", "numpy", "rich", "textual", "textual_image"},
@@ -270,6 +270,21 @@ def test_databases_are_a_matter_of_the_case() -> None:
         if room(name) != "case":
             assert "sqlite3" not in set(imported(source(name), name)), name
             assert not any(SQL.search(text) for text in texts(source(name))), name
+
+
+def test_csv_is_a_matter_of_tables() -> None:
+    users = {name for name in MODULES if "csv" in set(imported(source(name), name))}
+    assert users == {"tables"}
+
+
+def test_files_are_written_whole() -> None:
+    for name in MODULES:
+        for node in ast.walk(source(name)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                writes = node.func.attr in ("write_text", "write_bytes")
+                place = ast.unparse(node.func.value)
+                # A part takes the name of the file when it is whole.
+                assert not writes or place in ("atomic", "part") or place.startswith("parts["), name
 
 
 def test_only_these_print() -> None:

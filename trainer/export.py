@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from dgsforensics import atomic
 from dgsforensics.datasets.labelled import Sample
 from dgsforensics.detector import card, checkpoint
 from dgsforensics.detector.calibration import Calibration
@@ -37,8 +38,8 @@ def write(
 ) -> Path:
     """Write `out`, its card as `.md` and the options as `.toml` beside it; returns `out`."""
     checkpoint.write(Checkpoint(plan.student, fitted, tensors, facts), out)
-    out.with_suffix(".md").write_text(card.render(checkpoint.read(out)), encoding="utf-8")
-    out.with_suffix(".toml").write_text(config.to_toml(), encoding="utf-8")
+    atomic.write_text(card.render(checkpoint.read(out)), out.with_suffix(".md"))
+    atomic.write_text(config.to_toml(), out.with_suffix(".toml"))
     return out
 
 
