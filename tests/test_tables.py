@@ -38,7 +38,8 @@ def test_no_cell_begins_like_a_formula(values: list[object]) -> None:
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@sum", "\tx", "\rx"])
 def test_names_and_paths_that_a_spreadsheet_would_run(name: str) -> None:
-    assert next(csv.reader([csv_line([name])])) == [f"'{name}"] or name == "\rx"
+    [row] = csv.reader(io.StringIO(csv_line([name]), newline=""))
+    assert row == [f"'{name}"]
     assert path_cell(name) == f"./{name}" and path_cell(f"/{name}") == f"/{name}"
 
 
