@@ -27,8 +27,9 @@ def csv_line(values: Iterable[object]) -> str:
     A path is better named in a way that needs no such mark: see `path_cell`.
     """
     line = io.StringIO(newline="")
-    csv.writer(line, lineterminator="\n").writerow(map(_cell, values))
-    return line.getvalue()
+    # By its own end of line the writer knows what needs quotation marks: \r and \n.
+    csv.writer(line, lineterminator="\r\n").writerow(map(_cell, values))
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _cell(value: object) -> object:
