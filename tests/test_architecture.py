@@ -318,6 +318,15 @@ def test_a_module_has_a_name_a_docstring_and_a_length_that_can_be_read(name: str
     assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= LONGEST
 
 
+def test_the_readme_shows_the_tree() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    [block] = [part for part in text.split("```") if part.startswith("\nbenchmarks/")]
+    shown = [line.split()[0] for line in block.splitlines() if line.startswith("  ")]
+    listed = {room(name) for name in MODULES} - {"__init__", "__main__", "trainer"}
+    there = {name: is_folder(name) for name in listed}
+    assert shown == sorted(f"{name}/" if there[name] else f"{name}.py" for name in listed)
+
+
 # The rules can be broken
 
 
