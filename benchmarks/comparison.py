@@ -44,7 +44,7 @@ from dgsforensics.evaluation.metrics import Bools, Floats
 from dgsforensics.evaluation.output import NOTHING, Difference, FigureRow
 from dgsforensics.evaluation.scorecard import JudgedDetector
 from dgsforensics.evaluation.slices import SliceImage
-from dgsforensics.pictures import decoder
+from dgsforensics.pictures import decoder, pixel_limit
 from dgsforensics.records import Failure, FileFacts, Prediction
 from dgsforensics.trainer import splits
 
@@ -91,7 +91,7 @@ def main() -> None:
     entries = [
         SliceImage(row, FileFacts(row.sha256), row.group or str(row.sha256)) for row in listed
     ]
-    Image.MAX_IMAGE_PIXELS = None  # `images` has limits of its own
+    pixel_limit.lift()
     document: dict[str, object] = {"sources": options.sources, "limit": options.limit}
     rows, differences, seconds, failures = [], [], [], []
     with tempfile.TemporaryDirectory() as scratch:

@@ -26,6 +26,7 @@ from PIL import Image
 from dgsforensics import Detector
 from dgsforensics.datasets.labelled import ListedImage
 from dgsforensics.detector.binomial import interval
+from dgsforensics.pictures import pixel_limit
 from dgsforensics.pictures.canonical import encode
 from dgsforensics.pictures.decoder import Picture
 from dgsforensics.records import Label, Prediction, Verdict
@@ -58,7 +59,7 @@ def main() -> None:
     parser.add_argument("--model", metavar="NAME_OR_FILE")
     options = parser.parse_args()
     listed = held_out(options)
-    Image.MAX_IMAGE_PIXELS = None  # `images` has limits of its own
+    pixel_limit.lift()
     detector = Detector.load(options.model, "cpu")
     logits = np.full((len(VERSIONS), len(listed)), np.nan)
     verdicts = np.full(logits.shape, "", dtype=object)

@@ -47,6 +47,12 @@ def replacing(target: Path) -> Iterator[Path]:
     finish(part, target, os.replace)
 
 
+def write_text(text: str, target: Path) -> None:
+    """Write a text in UTF-8 onto what is there, in one step; raises OSError."""
+    with replacing(target) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+
+
 def finish(part: Path, target: Path, give_name: Callable[[Path, Path], None]) -> None:
     """Give a finished `part` its name and write the folder down; raises OSError, `part` gone."""
     try:

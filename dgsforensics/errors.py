@@ -29,6 +29,11 @@ class DgsError(Exception):
         self.message = message
         self.hint = hint
 
+    @property
+    def sentence(self) -> str:
+        """Both on one line."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
 
 class UsageError(DgsError):
     """The request itself makes no sense."""

@@ -33,7 +33,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 THIRD_PARTY = {
     "calibrate": {"numpy", "platformdirs", "safetensors"},
     "case": {"platformdirs"},
-    "cli": {"PIL", "rich", "typer"},
+    "cli": {"rich", "typer"},
     "console": {"rich"},
     "detector": {
         "PIL",
@@ -47,7 +47,7 @@ THIRD_PARTY = {
     "evaluation": {"PIL", "numpy", "platformdirs", "rich"},
     "pictures": {"PIL", "numpy", "pillow_heif", "rawpy", "simplejpeg"},
     "review": {"numpy", "rich"},
-    "scan": {"PIL", "rich"},
+    "scan": {"rich"},
     "settings": {"platformdirs"},
     "trainer": {
         "PIL",
@@ -280,6 +280,21 @@ def test_databases_are_a_matter_of_the_case() -> None:
             assert not any(SQL.search(text) for text in texts(source(name))), name
 
 
+def test_csv_is_a_matter_of_tables() -> None:
+    users = {name for name in MODULES if "csv" in set(imported(source(name), name))}
+    assert users == {"tables"}
+
+
+def test_files_are_written_whole() -> None:
+    for name in MODULES:
+        for node in ast.walk(source(name)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                writes = node.func.attr in ("write_text", "write_bytes")
+                place = ast.unparse(node.func.value)
+                # A part takes the name of the file when it is whole.
+                assert not writes or place in ("atomic", "part") or place.startswith("parts["), name
+
+
 def test_only_these_print() -> None:
     printing = {name for name in MODULES if prints(source(name))}
     assert {name for name in printing if room(name) not in ("cli", "console")} <= {
@@ -309,6 +324,15 @@ def test_a_module_has_a_name_a_docstring_and_a_length_that_can_be_read(name: str
     assert not FORBIDDEN_NAMES & set(name.split("."))
     assert ast.get_docstring(source(name))
     assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+def test_the_readme_shows_the_tree() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    [block] = [part for part in text.split("```") if part.startswith("\nbenchmarks/")]
+    shown = [line.split()[0] for line in block.splitlines() if line.startswith("  ")]
+    listed = {room(name) for name in MODULES} - {"__init__", "__main__", "trainer"}
+    there = {name: is_folder(name) for name in listed}
+    assert shown == sorted(f"{name}/" if there[name] else f"{name}.py" for name in listed)
 
 
 # The rules can be broken

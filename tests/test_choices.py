@@ -1,15 +1,15 @@
 """Closed choices: one list each for the check, the message, the help and the completion."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from enum import StrEnum
 from typing import get_args, get_type_hints
 
-import click
 import pytest
-import typer
+from typer.models import ArgumentInfo, ParameterInfo
 
 from dgsforensics import choices, cli
 from dgsforensics.scan.selection import Pick, RowOrder
@@ -35,34 +35,46 @@ CLOSED = {
     ("label", "--as"): choices.LabelName,
     ("apply", "--as"): choices.FiledAs,
 }
-DETECTORS = (
+DETECTORS = {
     *("scan --model", "review --model", "eval --model", "calibrate --model", "train --base"),
-    *("models info", "models verify", "models export"),
-)
+    *("models info model", "models verify models", "models export model"),
+}
+"""Options and arguments that complete the names of detectors."""
 
 
-def options() -> Iterator[tuple[tuple[str, str], click.Parameter]]:
-    group = typer.main.get_command(cli.app)
-    assert isinstance(group, click.Group)
-    for name, command in group.commands.items():
-        for parameter in command.params:
-            yield (name, parameter.opts[0]), parameter
+def parameters() -> Iterator[tuple[str, str, set[type], ParameterInfo]]:
+    """Command, option or argument, the types in its annotation, and what Typer is told of it."""
+    groups = [("", cli.app), *((f"{g.name} ", g.typer_instance) for g in cli.app.registered_groups)]
+    for prefix, app in groups:
+        for command in app.registered_commands:
+            assert command.callback is not None
+            name = command.name or command.callback.__name__
+            hints = get_type_hints(command.callback, include_extras=True)
+            for parameter, hint in hints.items():
+                for info in getattr(hint, "__metadata__", ()):
+                    flag = f"--{parameter.replace('_', '-')}"
+                    if isinstance(info, ArgumentInfo):
+                        flag = parameter
+                    elif info.param_decls:
+                        flag = info.param_decls[0]
+                    yield prefix + name, flag, types(get_args(hint)[0]), info
+
+
+def types(hint: object) -> set[type]:
+    """The plain types in an annotation."""
+    found = {hint} if isinstance(hint, type) else set()
+    return found.union(*map(types, get_args(hint)))
 
 
 def test_every_closed_choice_is_an_enumeration() -> None:
-    found = {
-        where: parameter.type.choices
-        for where, parameter in options()
-        if isinstance(parameter.type, click.Choice)
-    }
-    assert {where: list(map(str, names)) for where, names in found.items()} == {
-        where: list(map(str, kind)) for where, kind in CLOSED.items()
-    }
-
-
-def test_no_other_option_lists_what_it_takes() -> None:
-    lists = {where for where, p in options() if str(p.metavar or "").islower() and "|" in p.metavar}
-    assert lists == set()
+    found = {}
+    for command, flag, kinds, info in parameters():
+        for kind in kinds:
+            if issubclass(kind, StrEnum):
+                found[command, flag] = kind
+                assert info.metavar is None, f"{command} {flag}: the list is said twice"
+        assert not re.fullmatch(r"[a-z0-9-]+([|,][a-z0-9-]+)+", info.metavar or ""), flag
+    assert found == CLOSED
 
 
 @pytest.mark.parametrize(("command", "option"), CLOSED)
@@ -72,7 +84,9 @@ def test_what_is_not_on_the_list_is_refused(command, option, monkeypatch, capfd)
         cli.main()
     out, err = capfd.readouterr()
     assert exit.value.code == 2 and out == ""
-    assert "'odd' is not one of" in err and option in err
+    said = " ".join(re.sub("[│╭╰─╮╯]", " ", err).split())
+    listed = ", ".join(map(repr, map(str, CLOSED[command, option])))
+    assert option in said and f"'odd' is not one of {listed}" in said
 
 
 def test_training_takes_the_same_in_a_file() -> None:
@@ -105,15 +119,9 @@ def test_completion_knows_the_choices() -> None:
     assert complete("review --sort s")[0] == ["score", "size", "scan"]
 
 
-def test_completion_knows_the_detectors_and_loads_nothing_heavy(tmp_path: Path) -> None:
+def test_completion_knows_the_detectors_and_loads_nothing_heavy() -> None:
     found, loaded = complete("scan --model dgs")
-    assert "dgs-b16" in found and "dgsforensics.detector.folders" in loaded
+    assert found == ["dgs-b16"] and "dgsforensics.detector.folders" in loaded
     assert not loaded & {"torch", "open_clip", "numpy", "PIL", "textual"}
-    for where, parameter in options():
-        if " ".join(where).rstrip() in DETECTORS:
-            assert [item.value for item in names(parameter)] == ["dgs-b16"], where
-
-
-def names(parameter: click.Parameter) -> list[click.shell_completion.CompletionItem]:
-    context = click.Context(click.Command("x"))
-    return parameter.shell_complete(context, "dgs")
+    completed = {f"{command} {flag}" for command, flag, _, i in parameters() if i.autocompletion}
+    assert completed == DETECTORS

@@ -116,6 +116,6 @@ def _look(path: Path) -> _Seen:
         facts = decoder.facts_of(data)
         pixels = decoder.decode(data, facts=facts).pixels
     except ImageError as error:
-        reason = f"{error.message}; {error.hint}" if error.hint else error.message
+        reason = error.sentence
         return _Seen(facts.sha256, problem=reason)
     return _Seen(facts.sha256, fingerprint(Image.fromarray(pixels)))

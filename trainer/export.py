@@ -5,6 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from dgsforensics import atomic
 from dgsforensics.datasets.labelled import Sample
 from dgsforensics.detector import card, checkpoint
 from dgsforensics.detector.calibration import Calibration
@@ -38,10 +39,10 @@ def write(
     A file with options that the run was given is a person's own and stays as it is.
     """
     checkpoint.write(Checkpoint(new.config, fitted, new.tensors, facts), out)
-    out.with_suffix(".md").write_text(card.render(checkpoint.read(out)), encoding="utf-8")
+    atomic.write_text(card.render(checkpoint.read(out)), out.with_suffix(".md"))
     options = out.with_suffix(".toml")
     if not context.place.is_given(options):
-        options.write_text(context.config.to_toml(), encoding="utf-8")
+        atomic.write_text(context.config.to_toml(), options)
     return out
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dgsforensics import atomic
+from dgsforensics import atomic, tables
 
 
 class Journal:
@@ -40,7 +40,7 @@ class Journal:
 def _keep_before(step: int, file: Path) -> None:
     """Drop the records from `step` on, and a last line that was torn by a kill."""
     kept = []
-    for line in file.read_bytes().splitlines() if file.exists() else []:
+    for line in tables.whole_lines(file.read_bytes()).splitlines() if file.exists() else []:
         try:
             earlier = json.loads(line)["step"] < step
         except (ValueError, LookupError, TypeError):

@@ -143,8 +143,7 @@ def _start_over(place: RunFolder, config: TrainConfig) -> None:
     place.folder.mkdir(parents=True, exist_ok=True)
     for path in (place.options, place.split, place.metrics, place.state):
         path.unlink(missing_ok=True)
-    with atomic.replacing(place.options) as part:
-        part.write_text(config.to_toml(), encoding="utf-8")
+    atomic.write_text(config.to_toml(), place.options)
 
 
 def _same_options(place: RunFolder, config: TrainConfig) -> None:

@@ -144,7 +144,7 @@ def write(outcome: CalibrationResult, card: str, *, force: bool) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         if outcome.base.folder is not None and digest is not None:
             _bring(outcome.base.folder / file_name(digest), path.parent)
-        path.with_suffix(".md").write_text(card, encoding="utf-8")
+        atomic.write_text(card, path.with_suffix(".md"))
         checkpoint.write(outcome.made, path)
     except (OSError, SafetensorError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

@@ -162,8 +162,7 @@ def _write_page(found: "Evaluation", file: Path) -> None:
     from dgsforensics.evaluation import page
 
     try:
-        with atomic.replacing(file) as part:
-            part.write_text(page.render(found), encoding="utf-8")
+        atomic.write_text(page.render(found), file)
     except OSError as error:
         raise UsageError(f"--html: cannot write {file}: {error.strerror}") from error
 

@@ -223,16 +223,14 @@ def _show(
     theme: Theme,
     advance: bool,
 ) -> None:
-    import PIL.Image
-
     from dgsforensics import settings
+    from dgsforensics.pictures import pixel_limit
     from dgsforensics.tui import keys
     from dgsforensics.tui.app import ReviewApp
     from dgsforensics.tui.choice import Choice
     from dgsforensics.tui.graphics import choose
 
-    # `images` has limits of its own; Pillow's would call a large TIFF or WebP damaged.
-    PIL.Image.MAX_IMAGE_PIXELS = None
+    pixel_limit.lift()
     keymap = keys.remapped(settings.table("review", "keys"))
     app = ReviewApp(
         review,

@@ -18,17 +18,15 @@ byte of a path that is not UTF-8 is written as Python has it, `\\udce9` for 0xe9
 `unsure` and `unfit`, which `dgsf export` writes, leave an image out.
 """
 
-import csv
-import io
-import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from dgsforensics import tables
 from dgsforensics.datasets.layouts import LABELS, SPLITS, Split, Tree, read_place, survey
 from dgsforensics.errors import UsageError
 from dgsforensics.files.walk import find_files
@@ -199,16 +197,21 @@ def _entries(
         for path, folders in zip(paths, places, strict=True):
             yield _in_folder(path, folders, tree)
         return
-    kinds = {".jsonl": _json_rows, ".json": _json_rows, ".csv": _csv_rows}
-    rows_of = kinds.get(data.suffix.lower())
+    suffix = data.suffix.lower()
     try:
         content = data.read_bytes()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(f"cannot read {data}: {reason}", _LAYOUTS) from error
-    if rows_of is None:
+    rows: Iterable[tuple[int, Mapping[str, object]]]
+    if suffix not in (".jsonl", ".json", ".csv"):
         raise UsageError(f"{data} is neither a folder nor a .jsonl, .json or .csv file", _LAYOUTS)
-    for line, row in rows_of(content, data):
+    text = tables.decoded(content, data)
+    if suffix == ".csv":
+        rows = tables.csv_rows(text, data, ("path", "label"), short=True)
+    else:
+        rows = tables.json_lines(text, data)
+    for line, row in rows:
         origin = f"{data}, line {line}"
         try:
             yield _in_manifest(row, root, origin)
@@ -234,54 +237,6 @@ def _in_folder(path: Path, folders: tuple[str, ...], tree: Tree) -> ListedImage 
         style="photo",
         origin=str(path),
     )
-
-
-def _json_rows(content: bytes, file: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
-    for number, line in enumerate(content.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"{file}, line {number}: not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise UsageError(
-                f"{file}, line {number}: not a JSON object", "a manifest has one object a line"
-            )
-        yield number, row
-
-
-def _csv_rows(content: bytes, file: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        number = content[: error.start].count(b"\n") + 1
-        raise UsageError(f"{file}, line {number}: not UTF-8") from error
-    # Strict, for a quote that is never closed would swallow all the rows after it.
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] = []
-    number = 1
-    try:
-        for cells in reader:
-            if not cells:
-                pass
-            elif not header:
-                header = [name.strip() for name in cells]
-                if absent := [name for name in ("path", "label") if name not in header]:
-                    raise UsageError(
-                        f"{file}, line {number}: no column {' and no column '.join(absent)}",
-                        "the first line names the columns, with commas between them",
-                    )
-            elif len(cells) > len(header):
-                raise UsageError(
-                    f"{file}, line {number}: {len(cells)} cells, but {len(header)} columns",
-                    "a cell with a comma in it needs quotation marks",
-                )
-            else:
-                yield number, dict(zip(header, cells, strict=False))
-            number = reader.line_num + 1
-    except csv.Error as error:
-        raise UsageError(f"{file}, line {number}: {error}") from error
 
 
 def _in_manifest(row: Mapping[str, object], root: Path, origin: str) -> ListedImage | str:

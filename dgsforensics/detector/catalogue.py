@@ -15,6 +15,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from torch import Tensor
 
+from dgsforensics import atomic
 from dgsforensics.detector import checkpoint
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.detector.folders import (
@@ -57,7 +58,7 @@ def entries() -> list[CatalogueEntry]:
             try:
                 loaded = checkpoint.read(path)
             except DgsError as error:
-                problem = _sentence(error)
+                problem = error.sentence
             if any(entry.name == path.stem for entry in found):
                 problem = "a bundled detector has that name and goes first; rename this one"
             found.append(CatalogueEntry(path.stem, path, bundled, loaded, problem))
@@ -85,7 +86,7 @@ def problems(
         takes_file = loaded.config.backbone.weights == "file"
         checkpoint.build_model(loaded, backbone_weights if takes_file else None)
     except DgsError as error:
-        found.append(_sentence(error))
+        found.append(error.sentence)
     return found
 
 
@@ -148,7 +149,7 @@ def install(
                 if sha256_of(parts[weights]) != digest:
                     raise CheckpointError("the tower was not written as it was read", "try again")
             for path in new:
-                os.replace(parts[path], path)
+                atomic.finish(parts[path], path, os.replace)
     except (OSError, SafetensorError) as error:
         raise _cannot_write(folder, error) from error
     return [detector, text, weights]
@@ -183,7 +184,3 @@ def refuse_existing(paths: Iterable[Path], *, force: bool) -> None:
 def _cannot_write(path: Path, error: Exception) -> UsageError:
     reason = error.strerror if isinstance(error, OSError) else str(error)
     return UsageError(f"cannot write {path}: {reason}")
-
-
-def _sentence(error: DgsError) -> str:
-    return f"{error.message}; {error.hint}" if error.hint else error.message

@@ -282,7 +282,7 @@ class Detector:
             status = (
                 Status.UNSUPPORTED if isinstance(error, UnsupportedError) else Status.UNREADABLE
             )
-            reason = f"{error.message}; {error.hint}" if error.hint else error.message
+            reason = error.sentence
         except MemoryError:
             status, reason = Status.UNREADABLE, "not enough memory"
         except CaseError:

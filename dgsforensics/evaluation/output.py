@@ -3,8 +3,6 @@
 `docs/eval.md` documents the figures; `SCHEMA` is raised when one changes its meaning.
 """
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,7 +12,7 @@ from rich.table import Table
 from dgsforensics.evaluation.bootstrap import Estimate
 from dgsforensics.evaluation.protocol import Protocol
 from dgsforensics.records import UnreadFile
-from dgsforensics.tables import to_json
+from dgsforensics.tables import csv_line, to_json
 from dgsforensics.wording import printable
 
 SCHEMA = 1
@@ -150,26 +148,24 @@ def as_json(found: Evaluation) -> str:
 def as_csv(found: Evaluation) -> str:
     """Return a header, and a line for each detector, tier and slice; empty where JSON has null."""
     names = figure_names(found)
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     head = ["schema", "detector", "tier", "slice", "real_of", "real", "generated"]
     told = ["model_sha256", "preprocessing", "threshold", "threshold_origin"]
     run = ["tool_version", "data", "seed", "resamples"]
     figures = [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
-    writer.writerow([*head, *figures, *told, *run])
+    lines = [csv_line([*head, *figures, *told, *run])]
     subjects = {subject.name: subject for subject in found.detectors}
     for row in found.rows:
         subject = subjects[row.detector]
-        cells: list[Any] = [SCHEMA, _cell(row.detector), row.tier, _cell(row.slice), row.real_of]
-        cells += [row.real, row.generated]
+        cells: list[Any] = [SCHEMA, printable(row.detector), row.tier, printable(row.slice)]
+        cells += [row.real_of, row.real, row.generated]
         for name in names:
             estimate = row.figures.get(name)
             cells += [estimate.value, estimate.low, estimate.high] if estimate else [""] * 3
         cut = subject.cuts[0]
-        cells += [subject.model_sha256, subject.preprocessing, cut.threshold, _cell(cut.origin)]
-        cells += [found.tool_version, _cell(found.data), found.seed, found.resamples]
-        writer.writerow(cells)
-    return stream.getvalue()
+        cells += [subject.model_sha256, subject.preprocessing, cut.threshold, printable(cut.origin)]
+        cells += [found.tool_version, printable(found.data), found.seed, found.resamples]
+        lines.append(csv_line(cells))
+    return "".join(lines)
 
 
 def figure_names(found: Evaluation) -> list[str]:
@@ -271,9 +267,3 @@ def _empty(title: str) -> Table:
 def _named(row: FigureRow) -> str:
     # Against its own sources: marked, for the count of real images does not say it.
     return printable(row.slice) + ("*" if row.real_of == "source" else "")
-
-
-def _cell(text: str) -> str:
-    """Return text that no spreadsheet runs."""
-    shown = printable(text)
-    return "'" + shown if shown.startswith(("=", "+", "-", "@")) else shown

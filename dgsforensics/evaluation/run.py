@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import PIL
-import PIL.Image
 
 from dgsforensics.choices import SliceBy
 from dgsforensics.datasets import labelled
@@ -34,6 +33,7 @@ from dgsforensics.evaluation.protocol import Protocol
 from dgsforensics.evaluation.scorecard import JudgedDetector
 from dgsforensics.evaluation.slices import SliceImage
 from dgsforensics.interrupts import remembered_interrupt
+from dgsforensics.pictures import pixel_limit
 from dgsforensics.records import Failure, FileFacts, Label, Prediction, UnreadFile
 from dgsforensics.wording import counted
 
@@ -84,8 +84,7 @@ def run(request: EvaluationRequest, tell: Tell) -> Evaluation:
     # All detectors are read and checked before anything is scored.
     sources = [checkpoint.read(folders.resolve(model)) for model in request.models]
     contenders = _contenders(sources, request.rates)
-    # `images` has limits of its own; Pillow's would call a large TIFF or WebP damaged.
-    PIL.Image.MAX_IMAGE_PIXELS = None
+    pixel_limit.lift()
     # By detector and tier, (listed images,) each.
     logits: dict[tuple[str, str], Floats] = {}
     beyond: dict[tuple[str, str], Bools] = {}

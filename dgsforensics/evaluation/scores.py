@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import platformdirs
 
+from dgsforensics import tables
 from dgsforensics.case.location import named_after
 from dgsforensics.errors import UsageError
 from dgsforensics.records import EarlierScore, FileFacts, Prediction
@@ -78,7 +79,7 @@ def opened(path: Path) -> Iterator[Scores]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         content = path.read_bytes() if path.exists() else b""
-        whole = content[: content.rfind(b"\n") + 1]
+        whole = tables.whole_lines(content)
         kept = dict(_entries(whole, path))
         if len(whole) < len(content):
             _refuse_foreign(content[len(whole) :])

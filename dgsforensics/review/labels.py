@@ -4,8 +4,6 @@ What stands is each reviewer's last decision for an image. An image has a label 
 who labelled it agree; where they differ it has none, and is named instead.
 """
 
-import csv
-import io
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +21,7 @@ from dgsforensics.files.content import reason_of
 from dgsforensics.pictures import near_duplicates
 from dgsforensics.records import Decision, Judgement, Label
 from dgsforensics.review.session import Item
-from dgsforensics.tables import to_json
+from dgsforensics.tables import csv_line, to_json
 from dgsforensics.wording import counted
 
 FIELDS = (
@@ -38,8 +36,6 @@ TRAINED_ON = {Judgement.AI: Label.GENERATED, Judgement.REAL: Label.REAL}
 """What a detector learns from a label; from the others nothing."""
 _DIFFER = "reviewers differ"
 _CHANGED = "changed or gone since they were labelled"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a cell begins that a spreadsheet would run."""
 _LABEL_FIRST = "label images first, with dgsf review or dgsf label"
 
 
@@ -253,18 +249,9 @@ def as_jsonl(labels: Sequence[dict[str, Any]]) -> bytes:
 
 def as_csv(labels: Sequence[dict[str, Any]]) -> bytes:
     """Return a header and one line a row; raises `UsageError` for a name that is not UTF-8."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(FIELDS)
-    for row in labels:
-        # A spreadsheet would run such a note; the path is absolute and needs nothing.
-        cells = [
-            f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
-            for value in row.values()
-        ]
-        writer.writerow("" if value is None else value for value in cells)
+    lines = [csv_line(FIELDS), *(csv_line(row.values()) for row in labels)]
     try:
-        return text.getvalue().encode()
+        return "".join(lines).encode()
     except UnicodeEncodeError as error:
         raise UsageError(
             "a name that is not UTF-8 cannot be kept in CSV", "export to a .jsonl file"

@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import PIL.Image
-
 from dgsforensics.case import location, relocation, scores, store
 from dgsforensics.case.recording import Scan
 from dgsforensics.detector import folders, header
@@ -24,6 +22,7 @@ from dgsforensics.detector.header import DetectorHeader
 from dgsforensics.errors import CheckpointError, UsageError
 from dgsforensics.files.lists import read_list_from, refuse_addresses
 from dgsforensics.files.walk import WalkReport, find_files
+from dgsforensics.pictures import pixel_limit
 from dgsforensics.records import EarlierScore, Failure, Prediction, ScanSettings
 from dgsforensics.scan import output
 from dgsforensics.scan.request import ScanRequest
@@ -142,8 +141,7 @@ def prepare(request: ScanRequest) -> Job:
         )
     )
     logger.info("found %d files in %.1f s", len(found), time.monotonic() - started)
-    # `pictures` has limits of its own; Pillow's would call a large TIFF or WebP damaged.
-    PIL.Image.MAX_IMAGE_PIXELS = None
+    pixel_limit.lift()
     source = header.read(folders.resolve(request.model))
     detector = Detector.waiting(source, request.device, request.backbone_weights)
     detector.thresholds = detector.calibration.thresholds(

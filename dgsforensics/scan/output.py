@@ -3,7 +3,6 @@
 `docs/scan-output.md` documents the fields; `SCHEMA` is raised when one changes its meaning.
 """
 
-import csv
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +24,7 @@ from dgsforensics.records import (
     Verdict,
 )
 from dgsforensics.scan.selection import claims_of
-from dgsforensics.tables import to_json
+from dgsforensics.tables import csv_line, path_cell, to_json
 from dgsforensics.wording import percent, printable
 
 SCHEMA = 2
@@ -182,20 +181,17 @@ class Csv:
     """A header and one line a file; the same fields, empty where JSON has null."""
 
     def __init__(self, stream: TextIO, run: RunInfo) -> None:
-        self._writer = csv.writer(stream, lineterminator="\n")
-        self._writer.writerow(FIELDS)
+        self._stream = stream
+        stream.write(csv_line(FIELDS))
 
     def row(self, record: Prediction | Failure) -> None:
         """Write one file's result."""
         values = fields_of(record)
-        values["path"] = printable(record.path)
-        if values["path"].startswith(("=", "+", "-", "@")):  # a spreadsheet would run it
-            values["path"] = "./" + values["path"]
+        values["path"] = path_cell(printable(record.path))
         values["reason"] = record.reason and printable(record.reason)
-        # It begins with the name of a kind, so no spreadsheet takes it for a formula.
         told = [f"{piece.mark}: {piece.value}" for piece in _marked(record)]
         values["claims"] = printable("; ".join(told)) or None
-        self._writer.writerow("" if value is None else value for value in values.values())
+        self._stream.write(csv_line(values.values()))
 
     def end(self, end: ScanEnd) -> None:
         """Write nothing: nothing follows the rows."""

@@ -218,7 +218,7 @@ def _decode(path: Path, limits: Limits) -> DecodedPicture:
     try:
         return from_image(Image.fromarray(decoder.load(path, limits).pixels))
     except ImageError as error:
-        reason = f"{error.message}; {error.hint}" if error.hint else error.message
+        reason = error.sentence
     except MemoryError:
         reason = "not enough memory"
     except Exception as error:  # a defect of ours; the other pictures still count

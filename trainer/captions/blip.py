@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dgsforensics import tables
 from dgsforensics.datasets.labelled import Sample
 from dgsforensics.detector.read_ahead import ahead
 from dgsforensics.errors import DgsError, ImageError
@@ -74,10 +75,11 @@ def _read_cache(file: Path, model: str) -> dict[str, str]:
     if not file.exists():
         return {}
     content = file.read_bytes()
-    if len(content) > (whole := content.rfind(b"\n") + 1):
-        os.truncate(file, whole)
+    whole = tables.whole_lines(content)
+    if len(whole) < len(content):
+        os.truncate(file, len(whole))
     known = {}
-    for number, line in enumerate(content[:whole].splitlines(), 1):
+    for number, line in enumerate(whole.splitlines(), 1):
         try:
             row = json.loads(line)
             if row["model"] == model:

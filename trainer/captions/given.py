@@ -3,15 +3,13 @@
 Text is UTF-8, on one line once read; blank text is no caption.
 """
 
-import codecs
-import csv
-import io
 import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from dgsforensics import tables
 from dgsforensics.datasets.labelled import Sample
 from dgsforensics.errors import UsageError
 
@@ -96,14 +94,9 @@ def _clean(text: str | None, origin: str) -> str | None:
 
 def _content(file: Path) -> str:
     try:
-        data = file.read_bytes().removeprefix(codecs.BOM_UTF8)
+        return tables.decoded(file.read_bytes(), file)
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{file}, line {line}: not UTF-8", "save it as UTF-8") from error
 
 
 def _sidecar(image: Path) -> str | None:
@@ -168,13 +161,8 @@ def _json_rows(file: Path) -> Iterator[Row]:
 
 
 def _jsonl_rows(file: Path) -> Iterator[Row]:
-    for number, line in enumerate(_content(file).split("\n"), 1):
-        if not line.strip():
-            continue
+    for number, row in tables.json_lines(_content(file), file):
         origin = f"{file}, line {number}"
-        row = _parsed(line, origin, dict)
-        if not isinstance(row, dict):
-            raise UsageError(f"{origin}: not an object with path and caption")
         key, value = row.get("path"), row.get("caption")
         if not isinstance(key, str):
             raise UsageError(f"{origin}: no path, or one that is not text")
@@ -191,29 +179,5 @@ def _parsed(text: str, origin: str, objects: type) -> object:
 
 
 def _csv_rows(file: Path) -> Iterator[Row]:
-    # Strict, for a quote that is never closed would swallow all the rows after it.
-    reader = csv.reader(io.StringIO(_content(file), newline=""), strict=True)
-    header: list[str] = []
-    number = 1
-    try:
-        for cells in reader:
-            if not cells:
-                pass
-            elif not header:
-                header = [name.strip() for name in cells]
-                if not {"path", "caption"} <= set(header):
-                    raise UsageError(
-                        f"{file}, line {number}: no columns path and caption in {header}",
-                        "the first line names the columns, with commas between them",
-                    )
-            elif len(cells) != len(header):
-                raise UsageError(
-                    f"{file}, line {number}: {len(cells)} cells, but {len(header)} columns",
-                    "a caption with a comma in it needs quotation marks",
-                )
-            else:
-                row = dict(zip(header, cells, strict=True))
-                yield row["path"], row["caption"], f"{file}, line {number}"
-            number = reader.line_num + 1
-    except csv.Error as error:
-        raise UsageError(f"{file}, line {number}: {error}") from error
+    for number, row in tables.csv_rows(_content(file), file, ("path", "caption")):
+        yield row["path"], row["caption"], f"{file}, line {number}"
