@@ -122,8 +122,7 @@ def test_allowed_is_the_whole_difference_and_no_more() -> None:
     assert len(judge(samples, perfect, one_off, 0.0999).losses) == 3
     samples = images(40, sd=40)
     quiet = np.where(np.arange(80) < 40, 0.0, 10.0)
-    flagging = quiet.copy()
-    flagging[:4] = 9  # two of each half, whose threshold the others' two do not raise enough
+    flagging = harmed(samples, quiet, np.arange(80) < 8, 9)
     found = row(judge(samples, quiet, flagging), "all")
     lost = found.before.r_acc - found.after.r_acc
     assert lost > 0
@@ -241,7 +240,7 @@ def test_what_the_base_knew_counts_by_itself() -> None:
     comparison = judge(samples, before, after, known=known)
     assert "AUROC of the known images fell" in comparison.losses[0]
     assert any("AUROC of known generator old fell" in loss for loss in comparison.losses)
-    assert not any("own images" in loss for loss in comparison.losses)
+    assert not any(" own images" in loss for loss in comparison.losses)
     mine, others = row(comparison, "own images"), row(comparison, "known images")
     assert (mine.after.real, mine.after.generated) == (50, 100)
     assert (others.after.real, others.after.generated) == (50, 60)
@@ -255,7 +254,7 @@ def test_photographs_that_the_base_knew_are_not_flagged_for_ones_own() -> None:
     scores = logits(samples, 8)
     losses = judge(samples, scores, harmed(samples, scores, known, 6), known=known).losses
     assert any(loss.startswith("r_acc of the known images fell") for loss in losses)
-    assert not any("own images" in loss for loss in losses)
+    assert not any(" own images" in loss for loss in losses)
 
 
 def test_a_person_reads_their_own_rows_and_what_was_lost() -> None:

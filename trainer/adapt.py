@@ -65,8 +65,8 @@ def adapt(
 
     `plain` (N, D) are those of the images as they are, by which they are judged. `prior` is the
     base's head; `weigh` says how much each of some images counts; `pull` is the penalty, None:
-    tried out; `allowed` is what AUROC on what the base knew may fall by in the gate: half of it is
-    risked.
+    tried out; `allowed` is what AUROC on what the base knew may fall by in the gate, of which half
+    is risked.
     There have to be two near-duplicate groups of each class. `tell` is told fits done and to do.
     """
     labels = labels_of(samples)

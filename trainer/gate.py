@@ -80,14 +80,10 @@ class Comparison:
 
     @property
     def gain(self) -> float:
-        """Mean AUROC gained over own images and over known ones; there are both classes in each."""
-        parts = [row for row in self.rows if row.kind == "part"] or self.rows[:1]
-        gains = [
-            row.after.auroc - row.before.auroc
-            for row in parts
-            if row.before.auroc is not None and row.after.auroc is not None
-        ]
-        return float(np.mean(gains))
+        """Mean AUROC gained over own images and over known ones, where these are of both classes,
+        else over all."""
+        parts = [row for row in self.rows if row.kind == "part" and row.after.auroc is not None]
+        return float(np.mean([_gain(row) for row in parts or self.rows[:1]]))
 
 
 def compare(
