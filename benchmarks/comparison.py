@@ -6,7 +6,8 @@
 
 By default on the sources that the bundled detector was tested on and had no part in making it
 (`test` in `weights/dgs-b16.toml`). At most `--limit` images of a source and generator,
-near-duplicates once. Figures and intervals are those of `dgsf eval` (`docs/eval.md`); differences are to the first detector.
+near-duplicates once. Figures and intervals are those of `dgsf eval` (`docs/eval.md`); differences
+are to the first detector.
 
 The other one is `sahu65` (`peer.py`), which gets a virtual environment of its own: one made for the
 run, or one that is there, `--peer-python`.
@@ -212,11 +213,12 @@ def figures(
     entries: Sequence[SliceImage],
     scores: dict[str, Scores],
 ) -> tuple[list[FigureRow], list[Difference]]:
-    """All images, then each paired source."""
+    """All images, then each source with both classes."""
     rows, differences = [], []
     first = detectors[0][0]
     for part in slices.cut(entries, "source"):
-        if part.name in (slices.ALL, *PAIRED):
+        labels = {entries[i].listed.label for i in part.rows}
+        if len(labels) > 1:
             for contender, _ in detectors:
                 logits, outside = scores[contender.name]
                 rows.append(scorecard.row(contender, tier, part, entries, logits, outside))
