@@ -4,10 +4,10 @@
         [--sources NAME ...] [--tiers clean,web,hard] [--limit 64] [--json FILE] \\
         [--peer-python PATH]
 
-By default on sources that the bundled detector was not trained on: the paired ones and those of its
-calibration (`corpus.py`; it chose its thresholds on the latter). At most `--limit` images of a
-source and generator, near-duplicates once, and art of the paired sources only. Figures and
-intervals are those of `dgsf eval` (`docs/eval.md`); differences are to the first detector.
+By default on the sources that the bundled detector was tested on and had no part in making it
+(`test` in `weights/dgs-b16.toml`). At most `--limit` images of a source and generator,
+near-duplicates once. Figures and intervals are those of `dgsf eval` (`docs/eval.md`); differences
+are to the first detector.
 
 The other one is `sahu65` (`peer.py`), which gets a virtual environment of its own: one made for the
 run, or one that is there, `--peer-python`.
@@ -31,12 +31,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from corpus import CALIBRATION, PAIRED, PER_SOURCE
 from peer import NAME, Answer, Score, made_environment, running
 from PIL import Image
 
 from dgsforensics import Detector
 from dgsforensics.datasets.labelled import ListedImage, as_sample, read
+from dgsforensics.detector.folders import weights_folder
 from dgsforensics.errors import ImageError
 from dgsforensics.evaluation import scorecard, slices, tiers
 from dgsforensics.evaluation.bootstrap import Estimate
@@ -46,7 +46,7 @@ from dgsforensics.evaluation.scorecard import JudgedDetector
 from dgsforensics.evaluation.slices import SliceImage
 from dgsforensics.pictures import decoder, pixel_limit
 from dgsforensics.records import Failure, FileFacts, Prediction
-from dgsforensics.trainer import splits
+from dgsforensics.trainer import config, splits
 
 PART = 32
 """Images that one detector scores before the next has its turn."""
@@ -62,7 +62,9 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True, help="root of the manifest's paths")
-    parser.add_argument("--sources", nargs="+", default=[*PAIRED, *CALIBRATION], metavar="NAME")
+    recipe = config.read(weights_folder() / "dgs-b16.toml")
+    tested = recipe["sources"]["test"]
+    parser.add_argument("--sources", nargs="+", default=tested, metavar="NAME")
     return parser
 
 
@@ -71,7 +73,7 @@ def held_out(options: argparse.Namespace) -> list[ListedImage]:
     listed = {
         row.path: row
         for row in read(options.manifest, options.images)
-        if row.source in options.sources and (row.style != "art" or row.source in PAIRED)
+        if row.source in options.sources
     }
     if missing := set(options.sources) - {row.source for row in listed.values()}:
         raise SystemExit(f"not in the manifest: {', '.join(sorted(missing))}")
@@ -81,7 +83,7 @@ def held_out(options: argparse.Namespace) -> list[ListedImage]:
 
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
-    parser.add_argument("--limit", type=int, default=PER_SOURCE, help="of a source and generator")
+    parser.add_argument("--limit", type=int, default=64, help="of a source and generator")
     parser.add_argument("--model", action="append", metavar="NAME_OR_FILE")
     parser.add_argument("--tiers", type=tiers.parse, default=("clean",), metavar="LIST")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything here")
@@ -211,11 +213,12 @@ def figures(
     entries: Sequence[SliceImage],
     scores: dict[str, Scores],
 ) -> tuple[list[FigureRow], list[Difference]]:
-    """All images, then each paired source."""
+    """All images, then each source with both classes."""
     rows, differences = [], []
     first = detectors[0][0]
     for part in slices.cut(entries, "source"):
-        if part.name in (slices.ALL, *PAIRED):
+        labels = {entries[i].listed.label for i in part.rows}
+        if len(labels) > 1:
             for contender, _ in detectors:
                 logits, outside = scores[contender.name]
                 rows.append(scorecard.row(contender, tier, part, entries, logits, outside))

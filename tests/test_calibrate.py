@@ -344,7 +344,10 @@ def test_too_few_are_refused(dgsf, pair, which):
         shutil.copy(folder / "00.png", folder / f"copy-{i}.png")
     code, out, err = dgsf("calibrate", *pair)
     assert (code, out) == (2, "")
-    assert f"19 {which} are too few: 49 files, of them 0 without a score, 30 copies" in err
+    words = (
+        f"19 {which} are too few: 49 files, of them 0 without a score, 0 out of domain, 30 copies"
+    )
+    assert words in err
     assert everything(folders.user_folder()) == {}
 
 
@@ -366,7 +369,9 @@ def test_unreadable_files_are_counted_and_named(dgsf, holiday, gallery):
     assert len(found["unread"]) == 5 and all(row["reason"] for row in found["unread"])
     assert "5 files did not count" in err and "truncated.jpg: " in err
     assert "caf\\xe9\\x1b[31m.jpg" in err and "\x1b" not in err + out
-    assert "(5 without a score, 0 copies" in dgsf("calibrate", holiday, "--force")[1]
+    assert (
+        "(5 without a score, 0 out of domain, 0 copies" in dgsf("calibrate", holiday, "--force")[1]
+    )
 
 
 # Kept scores

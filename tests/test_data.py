@@ -166,8 +166,7 @@ def test_only_the_first_of_many_problems_are_named(add: Add) -> None:
 def test_a_file_that_hangs_is_unreadable(add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = some(add)
     real = contents._look
-    limits = dataclasses.replace(contents.DEFAULT_LIMITS, max_seconds=0.2)
-    monkeypatch.setattr(contents, "DEFAULT_LIMITS", limits)
+    monkeypatch.setattr(contents, "PATIENCE", 0.2)
 
     def look(path: Path):
         if path.name == "r2.png":

@@ -48,7 +48,7 @@ def test_untouched_features_are_those_of_a_scan(
 
 def test_what_is_cached_is_not_computed_again(model, samples, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
-    first = extract(model, samples[:4], "degraded", cache, batch=2)
+    first = extract(model, samples[:4], "web", cache, batch=2)
     treated = []
     real = features.treated
     monkeypatch.setattr(
@@ -56,7 +56,7 @@ def test_what_is_cached_is_not_computed_again(model, samples, tmp_path, monkeypa
         "treated",
         lambda config, sample, *rest: treated.append(sample) or real(config, sample, *rest),
     )
-    again = extract(model, samples[::-1], "degraded", cache, batch=2)
+    again = extract(model, samples[::-1], "web", cache, batch=2)
     assert {sample.path for sample in treated} == {sample.path for sample in samples[4:]}
     assert np.array_equal(again[::-1][:4], first)
 
@@ -65,7 +65,7 @@ def test_a_stopped_run_goes_on(model, samples, tmp_path, monkeypatch):
     monkeypatch.setattr(features, "_ROWS_PER_SHARD", 2)
     samples[5].path.write_bytes(samples[5].path.read_bytes()[:200])
     with pytest.raises(UnreadableError):
-        extract(model, samples, "standard", tmp_path / "cache", batch=2)
+        extract(model, samples, "flip", tmp_path / "cache", batch=2)
     kept = list((tmp_path / "cache").rglob("*.npz"))
     assert kept
     photo(300, 260, 5).save(samples[5].path)
@@ -73,7 +73,7 @@ def test_a_stopped_run_goes_on(model, samples, tmp_path, monkeypatch):
     extract(
         model,
         samples,
-        "standard",
+        "flip",
         tmp_path / "cache",
         batch=2,
         progress=lambda done_, total, rate: done.append(total),
@@ -86,9 +86,9 @@ def test_treatments_draws_and_precisions_are_kept_apart(model, samples, tmp_path
     weights = model.tower.proj.clone()
     variants = [
         extract(model, samples, "as_is", cache),
-        extract(model, samples, "standard", cache),
-        extract(model, samples, "degraded", cache),
-        extract(model, samples, "degraded", cache, seed=1),
+        extract(model, samples, "flip", cache),
+        extract(model, samples, "web", cache),
+        extract(model, samples, "web", cache, seed=1),
         extract(model, samples, "as_is", cache, precision=torch.bfloat16),
     ]
     for i, one in enumerate(variants):
@@ -125,7 +125,7 @@ def test_every_augmentation_has_a_treatment_and_every_treatment_a_version():
 @pytest.mark.parametrize(
     ("changed", "affected"),
     [
-        ("treatments.VERSION", {"degraded", "web", "flip"}),
+        ("treatments.VERSION", {"web", "flip"}),
         ("semantics.VERSION", {"lowpass"}),
     ],
 )
@@ -160,7 +160,7 @@ def test_rows_go_by_content_and_nothing_else_of_a_sample(model, samples, tmp_pat
     assert np.array_equal(extract(model, moved, "web", cache), first)
 
 
-@pytest.mark.parametrize("treatment", ["web", "flip", "degraded"])
+@pytest.mark.parametrize("treatment", ["web", "flip"])
 def test_draws_differ_and_are_those_of_training(treatment, model, samples, tmp_path):
     cache = tmp_path / "cache"
     rows = [extract(model, samples, treatment, cache, seed=seed) for seed in (4, 5)]

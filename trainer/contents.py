@@ -12,11 +12,13 @@ from dgsforensics.datasets.labelled import ListedImage, Sample
 from dgsforensics.detector.read_ahead import ahead
 from dgsforensics.errors import ImageError, UsageError
 from dgsforensics.files import content
-from dgsforensics.files.content import DEFAULT_LIMITS
 from dgsforensics.pictures import decoder
 from dgsforensics.pictures.near_duplicates import fingerprint
 from dgsforensics.records import FileFacts
 
+PATIENCE = 600.0
+"""Seconds for one file. Far more than a scan waits: what is trained on must not depend on how busy
+the machine is."""
 NAMED = 20
 """Files named in one message."""
 
@@ -97,9 +99,8 @@ def some(texts: Sequence[str]) -> str:
 
 def _through(work: Callable[[Path], _Seen], paths: Sequence[Path]) -> Iterator[_Seen]:
     threads = min(4, os.cpu_count() or 1)
-    seconds = DEFAULT_LIMITS.max_seconds
-    for _, seen in ahead(work, paths, workers=threads, size=4 * threads, seconds=seconds):
-        yield seen or _Seen(problem=f"took longer than {seconds:g} s to read")
+    for _, seen in ahead(work, paths, workers=threads, size=4 * threads, seconds=PATIENCE):
+        yield seen or _Seen(problem=f"took longer than {PATIENCE:g} s to read")
 
 
 def _hash(path: Path) -> _Seen:

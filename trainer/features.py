@@ -28,19 +28,17 @@ from dgsforensics.detector.model import DetectorModel
 from dgsforensics.detector.read_ahead import ahead
 from dgsforensics.detector.views import input_pixels
 from dgsforensics.errors import ConfigError
-from dgsforensics.pictures import canonical, decoder
+from dgsforensics.pictures import decoder
 from dgsforensics.pictures.decoder import Picture
 
 from . import semantics, treatments
 from .treatments import Augmentation
 
-Treatment = Literal["as_is", "standard", "degraded", "web", "flip", "lowpass"]
-"""Not touched; `canonical.standard`; `treatments.degrade`, `web` and `flip`;
+Treatment = Literal["as_is", "web", "flip", "lowpass"]
+"""Not touched; `treatments.web` and `flip`;
 `semantics.lowpass` instead of the detector's own view."""
 _VERSIONS: dict[Treatment, str] = {
     "as_is": "1",
-    "standard": "1",
-    "degraded": f"{treatments.VERSION}",
     "web": f"{treatments.VERSION}",
     "flip": f"{treatments.VERSION}",
     "lowpass": f"{semantics.VERSION}",
@@ -226,10 +224,6 @@ def version(config: InputConfig, picture: Picture, sha256: str, draw: Draw) -> N
     image = Image.fromarray(picture.pixels)
     rng = random.Random(f"{draw.seed}:{sha256}")
     match draw.treatment:
-        case "standard":
-            image = canonical.standard(image)
-        case "degraded":
-            image = treatments.degrade(image, rng)
         case "web":
             image = treatments.web(image, rng)
         case "flip":

@@ -11,6 +11,7 @@ from typing import Any
 from dgsforensics.choices import SliceBy
 from dgsforensics.datasets.labelled import Sample
 from dgsforensics.detector import card
+from dgsforensics.errors import UsageError
 from dgsforensics.evaluation import protocol, protocol_table, run, tiers
 from dgsforensics.evaluation.output import Evaluation, head_of, interval, number
 from dgsforensics.evaluation.protocol import Protocol
@@ -55,6 +56,12 @@ def tables(
         ),
         tell,
     )
+    if found.unread:  # figures over fewer images would be figures of another test
+        first = found.unread[0]
+        raise UsageError(
+            f"{len(found.unread)} images of the test gave no score: {first.path}: {first.reason}",
+            "go on with --resume when they can be read; what is scored is kept",
+        )
     made = [_by_generator(found)]
     if found.protocols:
         made = [_whole(found.protocols), _by_source(found.protocols[0]), *made]

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,10 @@ from dgsforensics.detector.detector import Detector
 from dgsforensics.detector.model import DetectorModel
 from dgsforensics.errors import UnreadableError
 from dgsforensics.evaluation.metrics import evaluate
+from dgsforensics.files.content import DEFAULT_LIMITS
 from dgsforensics.records import Failure, Label
+
+from .contents import PATIENCE
 
 
 def labels_of(samples: Sequence[Sample]) -> NDArray[np.int64]:
@@ -31,7 +35,8 @@ def score(
     gone.
     """
     logits: list[float] = []
-    for rows in detector.scan_batches([sample.path for sample in samples]):
+    limits = replace(DEFAULT_LIMITS, max_seconds=PATIENCE)
+    for rows in detector.scan_batches([sample.path for sample in samples], limits=limits):
         for row in rows:
             if isinstance(row, Failure):
                 raise UnreadableError(f"{row.path}: {row.reason}")
