@@ -20,22 +20,27 @@ from dgsforensics import cli
 from dgsforensics.detector import checkpoint
 from dgsforensics.detector.detector import Detector
 from dgsforensics.errors import ExitCode
-from dgsforensics.trainer import stages
+from dgsforensics.trainer import replay, stages
 
 FAST = ("--epochs", "2", "--batch", "8", "--lr", "1e-3", "--device", "cpu")
 
 
-def generated(seed: int) -> Image.Image:
-    """A picture with a grid of the kind that upsampling leaves."""
+def generated(seed: int, upsampled: bool = True) -> Image.Image:
+    """A picture with a grid of the kind that upsampling leaves, or with stripes."""
     pixels = np.asarray(photo(120, 110, seed)).astype(np.int16)
-    pixels[::2, ::2] += 40
+    if upsampled:
+        pixels[::2, ::2] += 40
+    else:
+        pixels[:, ::5] -= 60
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def lay_out(folder: Path, count: int = 16) -> Path:
+def lay_out(folder: Path, count: int = 16, upsampled: bool = True) -> Path:
     """2 x `count` images as `data/<generator>/<label>/<number>.png`."""
     for i in range(count):
-        for label, image in (("0_real", photo(120, 110, i)), ("1_fake", generated(100 + i))):
+        first = 0 if upsampled else 1000  # other pictures
+        fake = generated(100 + i + first, upsampled)
+        for label, image in (("0_real", photo(120, 110, i + first)), ("1_fake", fake)):
             place = folder / f"maker{i % 2}" / label
             place.mkdir(parents=True, exist_ok=True)
             image.save(place / f"{i}.png")
@@ -70,27 +75,40 @@ def train(dgsf, data, tiny_detector, tmp_path):
     return call
 
 
+@pytest.fixture
+def student(tmp_path: Path) -> tuple[str, Path]:
+    """Options by which the student is returned, and the loss is not looked at."""
+    file = tmp_path / "student.toml"
+    file.write_text('method = "dgs"\nresult = "student"\nmax_regression = 1.0\n')
+    return "--config", file
+
+
 def metrics(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("method", ["dgs", "lora", "probe"])
-def test_from_a_folder_to_a_detector_that_scans(method, train, dgsf, data, tmp_path) -> None:
-    code, out, err = train("--method", method, "--max-regression", "1")
+def test_from_a_folder_to_a_detector_that_scans(
+    method, train, dgsf, data, student, tmp_path
+) -> None:
+    kind = "teacher" if method == "probe" else "student"
+    options = ("--max-regression", "1") if method == "probe" else student
+    code, out, err = train("--method", method, *options)
     assert code == ExitCode.CLEAN, err
     new = tmp_path / "new.safetensors"
-    assert f"written: {new}" in out and "AUROC" in out
+    assert f"written: {new}" in out and "AUROC" in out and f"best: the {kind}" in out
     made = checkpoint.read(new)
     assert (made.config.lora is None) == (method == "probe")
     assert len(made.calibration.real) >= 2 and len(made.calibration.generated) >= 2
     card = new.with_suffix(".md").read_text()
+    assert f"new ({kind})" in card and f"It is the {kind}" in card
     assert "Before and after" in card and made.card["data"][:10] in card
     assert f'method = "{method}"' in new.with_suffix(".toml").read_text()
     assert not list(tmp_path.glob("new.training/state*"))
 
     code, out, err = dgsf("scan", data, "--model", new, "--jsonl", "--no-cache", "--device", "cpu")
     rows = [json.loads(line) for line in out.splitlines()]
-    assert len(rows) == 32 and {row["model"] for row in rows} == {"new"}
+    assert len(rows) == 32 and {row["model"] for row in rows} == {f"new ({kind})"}
     assert {row["status"] for row in rows} == {"scored"}
 
 
@@ -103,23 +121,24 @@ def test_it_learns_what_tells_them_apart(train, data, tiny_backbone, tmp_path) -
     assert after >= 0.8 and before == after  # without a base it is compared with its own teacher
 
 
-def test_the_same_run_again_gives_the_same_file(train, tmp_path) -> None:
-    train(out=tmp_path / "a.safetensors")
-    train(out=tmp_path / "b.safetensors")
+def test_the_same_run_again_gives_the_same_file(train, student, tmp_path) -> None:
+    train(*student, out=tmp_path / "a.safetensors")
+    train(*student, out=tmp_path / "b.safetensors")
     one, two = (checkpoint.read(tmp_path / f"{name}.safetensors") for name in "ab")
     assert all(torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors)
     assert one.calibration == two.calibration
-    train("--seed", "1", out=tmp_path / "c.safetensors")
+    train(*student, "--seed", "1", out=tmp_path / "c.safetensors")
     other = checkpoint.read(tmp_path / "c.safetensors")
     assert not torch.equal(one.tensors["head.weight"], other.tensors["head.weight"])
 
 
-def test_going_on_from_an_adapted_detector(train, tmp_path) -> None:
+def test_going_on_from_an_adapted_detector(train, student, tmp_path) -> None:
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
-    train("--max-regression", "1", out=first)
-    code, out, err = train("--max-regression", "1", out=second, base=first)
+    train(*student, out=first)
+    code, out, err = train(*student, out=second, base=first)
     assert code == ExitCode.CLEAN, err
-    assert "from the base detector first to the new detector second" in out
+    assert "from the base detector first (student) to the student" in out
+    assert "what it forgot of them was not measured" in err
     one, two = checkpoint.read(first), checkpoint.read(second)
     assert one.config.lora == two.config.lora
     assert any(not torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors)
@@ -128,9 +147,10 @@ def test_going_on_from_an_adapted_detector(train, tmp_path) -> None:
 
 
 def test_the_logits_of_a_scan_are_those_that_were_calibrated(
-    train, data, tiny_backbone, tmp_path
+    train, data, student, tiny_backbone, tmp_path
 ) -> None:
-    train("--max-regression", "1")
+    """Of a student, which is judged by scores; a teacher is judged by heads without the image."""
+    train(*student)
     detector = Detector.load(tmp_path / "new.safetensors", "cpu", tiny_backbone)
     logits = sorted(row.logit for row in detector.scan(data))
     calibrated = [*detector.calibration.real, *detector.calibration.generated]
@@ -138,8 +158,8 @@ def test_the_logits_of_a_scan_are_those_that_were_calibrated(
         assert min(abs(logit - other) for other in logits) < 1e-4
 
 
-def test_the_record_of_a_run(train, tmp_path) -> None:
-    train("--max-regression", "1")
+def test_the_record_of_a_run(train, student, tmp_path) -> None:
+    train(*student)
     folder = tmp_path / "new.training"
     records = metrics(folder)
     steps = [record for record in records if record["kind"] == "step"]
@@ -152,7 +172,7 @@ def test_the_record_of_a_run(train, tmp_path) -> None:
     assert all(f"{i}.png" in split for i in range(16))
 
 
-def test_a_worse_detector_is_rejected(train, data, tmp_path, monkeypatch) -> None:
+def test_where_the_base_is_better_it_is_kept(train, student, tmp_path, monkeypatch) -> None:
     def spoil(context, model, material, dataset):
         with torch.no_grad():
             model.head.weight.neg_()
@@ -160,14 +180,82 @@ def test_a_worse_detector_is_rejected(train, data, tmp_path, monkeypatch) -> Non
     monkeypatch.setattr(stages, "fine_tune", spoil)
     good = tmp_path / "good.safetensors"
     train("--method", "probe", "--max-regression", "1", out=good)
-    code, out, err = train(base=good)
+    code, out, err = train(*student, "--max-regression", "0.02", base=good)
     assert code == ExitCode.REJECTED == 3
-    assert "rejected: AUROC fell from" in err
+    assert "rejected: AUROC fell from" in err and "go on using the base detector good" in err
+    assert "best: the base detector good (teacher)" in out
     assert not (tmp_path / "new.safetensors").exists()
     rejected = tmp_path / "new.rejected.safetensors"
     assert f"written: {rejected}" in out
     assert "REJECTED: AUROC fell" in rejected.with_suffix(".md").read_text()
     checkpoint.read(rejected)
+
+
+# What the base knew
+
+
+@pytest.fixture
+def known(train, data, tmp_path) -> Path:
+    """A detector from scratch that tells old generators, and knows what it was made from."""
+    old = lay_out(tmp_path / "old", 24, upsampled=False)
+    scratch = (
+        "--method",
+        "probe",
+        "--augmentation",
+        "none",
+        "--backbone",
+        f"{tiny_clip.NAME}:file",
+    )
+    file = tmp_path / "known.safetensors"
+    code, _, err = train(*scratch, source=old, out=file, base="none")
+    assert code == ExitCode.CLEAN, err
+    return file
+
+
+def test_the_teacher_is_returned_where_few_steps_would_change_nothing(
+    train, known, tmp_path
+) -> None:
+    """What a person gets who has a few images of a new generator: not what nine steps made."""
+    code, out, err = train("--augmentation", "none", "--method", "lora", base=known)
+    assert code == ExitCode.CLEAN, err
+    assert "best: the teacher" in out
+    standing = {
+        kind: [float(x) for x in line.split()[-2:] if x != "-"]
+        for kind in ("base", "teacher", "student")
+        for line in out.splitlines()
+        if line.strip().startswith(f"the {kind}")
+    }
+    assert standing["teacher"][0] > standing["base"][0] + 0.05
+    assert standing["teacher"][1] > standing["base"][1] - 0.02
+    assert len(standing["student"]) == 1  # what it forgot cannot be measured
+    made = checkpoint.read(tmp_path / "new.safetensors")
+    assert made.config.lora is None and made.config.name == "new (teacher)"
+
+
+def test_few_images_take_no_student(train, known, tmp_path) -> None:
+    code, out, err = train("--augmentation", "none", base=known)
+    assert code == ExitCode.CLEAN, err
+    assert "the student" not in out and "known images" in out
+    assert 'method = "probe"' in (tmp_path / "new.toml").read_text()
+    assert not (tmp_path / "new.training" / "metrics.jsonl").exists()
+
+
+def test_what_was_learnt_is_known_to_the_next(train, known, tmp_path) -> None:
+    """Each adaptation remembers those before it."""
+    train("--augmentation", "none", base=known)
+    first = replay.read(tmp_path / "known.replay.safetensors", checkpoint.read(known).config)
+    new = checkpoint.read(tmp_path / "new.safetensors").config
+    second = replay.read(tmp_path / "new.replay.safetensors", new)
+    contents = [{s.sha256 for s in found.samples} for found in (first, second)]
+    assert contents[0] < contents[1] and len(contents[1]) == len(contents[0]) + 32
+    assert first.held.any() and second.held.sum() > first.held.sum()
+
+
+def test_without_what_the_base_knew_that_is_said(train, tmp_path) -> None:
+    code, _, err = train("--max-regression", "1")
+    assert code == ExitCode.CLEAN
+    assert "what was forgotten of it was not measured" in err
+    assert "was not measured" in (tmp_path / "new.md").read_text()
 
 
 # Bad input
@@ -358,13 +446,13 @@ cli.run()
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_goes_on_to_the_same_result(
-    how, train, data, tiny_detector, tiny_backbone, tmp_path
+    how, train, data, student, tiny_detector, tiny_backbone, tmp_path
 ) -> None:
-    long = ("--epochs", "40", "--max-regression", "1")
+    long = ("--epochs", "40", *student)
     arguments = ["train", data, "--base", tiny_detector, "--backbone-weights", tiny_backbone, *FAST]
     cut, whole = tmp_path / "cut.safetensors", tmp_path / "whole.safetensors"
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(tmp_path), *map(str, arguments), *long, "--out", cut],
+        [sys.executable, "-c", SCRIPT, str(tmp_path), *map(str, [*arguments, *long]), "--out", cut],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
         stderr=subprocess.PIPE,
         encoding="utf-8",
@@ -377,6 +465,7 @@ def test_a_killed_run_goes_on_to_the_same_result(
     process.send_signal(how)
     _, err = process.communicate(timeout=60)
     assert process.returncode == (-9 if how == signal.SIGKILL else ExitCode.INTERRUPTED), err
+    assert ("--resume goes on" in err) == (how == signal.SIGINT)
     assert not cut.exists()
 
     code, _, err = train(*long, out=cut)

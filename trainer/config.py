@@ -107,6 +107,9 @@ class TrainConfig:
     method: Literal["auto", "dgs", "lora", "probe"] = "auto"
     """Both stages with gradient surgery; both without it; or stage 1, a linear head, alone. auto:
     with a base detector and fewer than 1,000 images stage 1 alone, else both with surgery."""
+    result: Literal["best", "student"] = "best"
+    """What is returned: the best of base, teacher and student; or what stage 2 made, where it is no
+    worse than the base, however the teacher does: to compare methods."""
     base: str = DEFAULT
     """Detector to go on from, by name or file; `none` starts from the pre-trained tower."""
     backbone: str | None = None
@@ -177,6 +180,10 @@ class TrainConfig:
         _check(0 < self.validation <= 0.5, "validation must lie in (0, 0.5]", self.validation)
         _check(0 <= self.max_regression <= 1, "max_regression: 0 to 1", self.max_regression)
         _check(0 <= self.seed < 2**32, "seed must lie in 0 to 2^32 - 1", self.seed)
+        if self.method == "probe" and self.result == "student":
+            raise ConfigError(
+                "a probe has no student to return", "choose method lora or dgs, or result best"
+            )
         for name in ("base", "backbone", "captions", "caption_model"):
             text = getattr(self, name) or ""
             if not _is_unicode(text):

@@ -56,6 +56,8 @@ def finish(
     held = taught.held
     judged = [*taught.samples, *(held.samples if held else [])]
     known = {sample.sha256 for sample in held.samples} if held else set()
+    if context.config.result == "student":
+        trained = [candidate for candidate in trained if candidate.kind == "student"]
     choice = candidates.choose(taught.base, trained, judged, known, context.config.max_regression)
     remarks = list(taught.remarks)
     if choice.new.kind == "student" and known:

@@ -107,6 +107,7 @@ def settled(context: Context, dataset: Dataset) -> Context:
         return context
     few = len(dataset.train) < ENOUGH_FOR_A_STUDENT
     head_alone = base is not None and base.config.lora is None and few
+    head_alone = head_alone and config.result == "best"
     chosen: Literal["probe", "dgs"] = "probe" if head_alone else "dgs"
     return dataclasses.replace(context, config=dataclasses.replace(config, method=chosen))
 
