@@ -154,7 +154,7 @@ def test_second_scan_runs_the_model_on_nothing(dgsf, folder, monkeypatch):
     assert {row["sha256"]: row["logit"] for row in second} == {
         row["sha256"]: row["logit"] for row in first
     }
-    assert "5 from the case file" in err
+    assert "5 scored before" in err
 
 
 def test_no_cache_leaves_no_case_file_and_case_names_one(dgsf, folder, tmp_path):
@@ -202,8 +202,8 @@ def test_a_folder_on_standard_input_and_an_empty_list(dgsf, folder):
     assert len(rows(out)) == 5
     for cache in ([], ["--no-cache"]):
         code, out, err = dgsf("scan", "--files-from", "-", *cache)
-        assert (code, out) == (0, "")
-        assert "list of files to scan is empty" in err
+        assert (code, out) == (2, "")
+        assert "nothing to scan" in err and "list of files" in err
 
 
 def test_output_follows_links_and_keeps_what_was_there(dgsf, folder, tmp_path, monkeypatch):
@@ -220,6 +220,8 @@ def test_output_follows_links_and_keeps_what_was_there(dgsf, folder, tmp_path, m
 
     monkeypatch.setattr("dgsforensics.detector.detector.Detector.scan_batches", interrupted)
     code, _, err = dgsf("scan", folder, "--output", target)
+    assert code == 2 and "--force" in err
+    code, _, err = dgsf("scan", folder, "--output", target, "--force")
     assert code == 130
     assert target.read_text() == whole
     assert "real.jsonl.part" in err
@@ -241,7 +243,8 @@ def test_a_flag_goes_before_a_variable_of_the_other_kind(dgsf, folder, monkeypat
     code, out, err = dgsf("scan", folder, "--csv", "--threshold", "0.999999")
     assert code == 0
     assert out.startswith("schema,path")
-    assert "from settings files: fpr, jsonl" in err
+    assert "--fpr (settings file), --jsonl (settings file)" in err
+    assert "DGSF_MODEL (variable)" in err
     monkeypatch.setenv("DGSF_THRESHOLD", "0.000001")
     assert rows(dgsf("scan", folder)[1])[0]["verdict"] == "flagged"
 
@@ -260,6 +263,8 @@ def test_every_kind_of_file_is_a_row(dgsf, gallery):
     ("arguments", "message"),
     [
         (["scan"], "nothing to scan"),
+        (["scan", "x"], "x: no such file or folder"),
+        (["scan", "https://a.example/b.jpg"], "https://a.example/b.jpg is an address"),
         (["scan", "x", "--json", "--csv"], "choose one of"),
         (["scan", "x", "--batch", "0"], "--batch"),
         (["scan", "x", "--batch", "many"], "--batch"),
@@ -322,7 +327,7 @@ def test_a_settings_file_does_not_choose_what_is_written(dgsf, folder, monkeypat
 
 def test_names_are_not_markup(dgsf, folder, tmp_path):
     case = tmp_path / "[red]x[/y].case"
-    code, _, err = dgsf("scan", folder, "--case", case)
+    code, _, err = dgsf("scan", folder, "--case", case, "-v")
     assert code in (0, 1)
     assert "[red]x[/y].case" in err
 
@@ -330,14 +335,19 @@ def test_names_are_not_markup(dgsf, folder, tmp_path):
 def test_quiet_says_nothing_on_standard_error(dgsf, folder):
     _, out, err = dgsf("scan", folder, "-q")
     assert err == ""
-    assert len(out.splitlines()) == 5
+    assert len(out.splitlines()) == 6
 
 
-def test_an_empty_folder_is_clean(dgsf, tmp_path):
+@pytest.mark.parametrize("quiet", [[], ["-q"]])
+def test_an_empty_folder_is_no_clean_one(dgsf, tmp_path, quiet):
     (tmp_path / "empty").mkdir()
-    code, out, err = dgsf("scan", tmp_path / "empty")
-    assert (code, out) == (0, "")
-    assert "0 files" in err
+    (tmp_path / "empty" / "notes.txt").write_text("no picture")
+    code, out, err = dgsf("scan", tmp_path / "empty", *quiet)
+    assert (code, out) == (2, "")
+    assert "nothing to scan: no pictures in" in err and "1 left out: 1 text" in err
+    assert dgsf("scan", tmp_path / "empty", "--exit-zero")[0] == 0
+    document = json.loads(dgsf("scan", tmp_path / "empty", "--json")[1])
+    assert document["results"] == [] and document["summary"]["left_out"] == {"text": 1}
 
 
 def test_the_package_is_the_command():
@@ -359,7 +369,7 @@ def test_a_detector_without_calibration_is_scanned_with_at_one_half(dgsf, folder
     assert "inconclusive from" not in err
     for row in rows(out):
         assert row["threshold"] == 0.5
-        assert row["verdict"] == ("flagged" if row["logit"] >= 0 else "not_flagged")
+        assert row["verdict"] == ("flagged" if row["logit"] >= 0 else "not flagged")
     code, out, err = dgsf("scan", folder, "--fpr", "0.1")
     assert (code, out) == (2, "") and "not calibrated" in err
 
