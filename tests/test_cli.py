@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL.PngImagePlugin import PngInfo
 
 from conftest import photo
 from dgsforensics import cli
@@ -154,7 +155,7 @@ def test_second_scan_runs_the_model_on_nothing(dgsf, folder, monkeypatch):
     assert {row["sha256"]: row["logit"] for row in second} == {
         row["sha256"]: row["logit"] for row in first
     }
-    assert "5 from the case file" in err
+    assert "5 scored before" in err
 
 
 def test_no_cache_leaves_no_case_file_and_case_names_one(dgsf, folder, tmp_path):
@@ -202,8 +203,8 @@ def test_a_folder_on_standard_input_and_an_empty_list(dgsf, folder):
     assert len(rows(out)) == 5
     for cache in ([], ["--no-cache"]):
         code, out, err = dgsf("scan", "--files-from", "-", *cache)
-        assert (code, out) == (0, "")
-        assert "list of files to scan is empty" in err
+        assert (code, out) == (2, "")
+        assert "nothing to scan" in err and "list of files" in err
 
 
 def test_output_follows_links_and_keeps_what_was_there(dgsf, folder, tmp_path, monkeypatch):
@@ -220,6 +221,8 @@ def test_output_follows_links_and_keeps_what_was_there(dgsf, folder, tmp_path, m
 
     monkeypatch.setattr("dgsforensics.detector.detector.Detector.scan_batches", interrupted)
     code, _, err = dgsf("scan", folder, "--output", target)
+    assert code == 2 and "--force" in err
+    code, _, err = dgsf("scan", folder, "--output", target, "--force")
     assert code == 130
     assert target.read_text() == whole
     assert "real.jsonl.part" in err
@@ -241,7 +244,8 @@ def test_a_flag_goes_before_a_variable_of_the_other_kind(dgsf, folder, monkeypat
     code, out, err = dgsf("scan", folder, "--csv", "--threshold", "0.999999")
     assert code == 0
     assert out.startswith("schema,path")
-    assert "from settings files: fpr, jsonl" in err
+    assert "--fpr (settings file), --jsonl (settings file)" in err
+    assert "DGSF_MODEL (variable)" in err
     monkeypatch.setenv("DGSF_THRESHOLD", "0.000001")
     assert rows(dgsf("scan", folder)[1])[0]["verdict"] == "flagged"
 
@@ -260,6 +264,8 @@ def test_every_kind_of_file_is_a_row(dgsf, gallery):
     ("arguments", "message"),
     [
         (["scan"], "nothing to scan"),
+        (["scan", "x"], "x: no such file or folder"),
+        (["scan", "https://a.example/b.jpg"], "https://a.example/b.jpg is an address"),
         (["scan", "x", "--json", "--csv"], "choose one of"),
         (["scan", "x", "--batch", "0"], "--batch"),
         (["scan", "x", "--batch", "many"], "--batch"),
@@ -322,7 +328,7 @@ def test_a_settings_file_does_not_choose_what_is_written(dgsf, folder, monkeypat
 
 def test_names_are_not_markup(dgsf, folder, tmp_path):
     case = tmp_path / "[red]x[/y].case"
-    code, _, err = dgsf("scan", folder, "--case", case)
+    code, _, err = dgsf("scan", folder, "--case", case, "-v")
     assert code in (0, 1)
     assert "[red]x[/y].case" in err
 
@@ -330,14 +336,19 @@ def test_names_are_not_markup(dgsf, folder, tmp_path):
 def test_quiet_says_nothing_on_standard_error(dgsf, folder):
     _, out, err = dgsf("scan", folder, "-q")
     assert err == ""
-    assert len(out.splitlines()) == 5
+    assert len(out.splitlines()) == 6
 
 
-def test_an_empty_folder_is_clean(dgsf, tmp_path):
+@pytest.mark.parametrize("quiet", [[], ["-q"]])
+def test_an_empty_folder_is_no_clean_one(dgsf, tmp_path, quiet):
     (tmp_path / "empty").mkdir()
-    code, out, err = dgsf("scan", tmp_path / "empty")
-    assert (code, out) == (0, "")
-    assert "0 files" in err
+    (tmp_path / "empty" / "notes.txt").write_text("no picture")
+    code, out, err = dgsf("scan", tmp_path / "empty", *quiet)
+    assert (code, out) == (2, "")
+    assert "nothing to scan: no pictures in" in err and "1 left out: 1 text" in err
+    assert dgsf("scan", tmp_path / "empty", "--exit-zero")[0] == 0
+    document = json.loads(dgsf("scan", tmp_path / "empty", "--json")[1])
+    assert document["results"] == [] and document["summary"]["left_out"] == {"text": 1}
 
 
 def test_the_package_is_the_command():
@@ -359,7 +370,7 @@ def test_a_detector_without_calibration_is_scanned_with_at_one_half(dgsf, folder
     assert "inconclusive from" not in err
     for row in rows(out):
         assert row["threshold"] == 0.5
-        assert row["verdict"] == ("flagged" if row["logit"] >= 0 else "not_flagged")
+        assert row["verdict"] == ("flagged" if row["logit"] >= 0 else "not flagged")
     code, out, err = dgsf("scan", folder, "--fpr", "0.1")
     assert (code, out) == (2, "") and "not calibrated" in err
 
@@ -374,3 +385,153 @@ def test_help_states_the_exit_codes(dgsf):
     code, out, _ = dgsf("scan", "--help")
     assert code == 0
     assert "130 interrupted" in re.sub(r"\s+", " ", out)
+
+
+# What to act on
+
+
+def never(*_):
+    raise AssertionError("the model ran")
+
+
+def test_content_is_known_in_any_folder_and_under_any_calibration(
+    dgsf, folder, tiny_detector, tmp_path, monkeypatch
+):
+    (folder / "sub").mkdir()
+    (folder / "0.png").rename(folder / "sub" / "0.png")
+    png = PngInfo()
+    png.add_text("parameters", "a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1")
+    photo(240, 250, 9).save(folder / "sub" / "made.png", pnginfo=png)
+    first = {row["sha256"]: row for row in rows(dgsf("scan", folder, "--jsonl")[1])}
+    monkeypatch.setattr("dgsforensics.detector.detector.Detector.logits", never)
+    part = rows(dgsf("scan", folder / "sub", "--jsonl")[1])
+    assert [row["cached"] for row in part] == [True, True]
+    assert [claim["kind"] for claim in part[1]["claims"]][:1] == ["generator"]
+    assert part[1]["claims"] == first[part[1]["sha256"]]["claims"]
+    loaded = checkpoint.read(tiny_detector)
+    other = dataclasses.replace(loaded, calibration=Calibration(2.0, 0.5, (), (), "nothing"))
+    checkpoint.write(other, tmp_path / "other.safetensors")
+    again = rows(dgsf("scan", folder, "--jsonl", "--model", tmp_path / "other.safetensors")[1])
+    assert all(row["cached"] for row in again)
+    assert [row["logit"] for row in again] == [first[row["sha256"]]["logit"] for row in again]
+    assert [row["probability"] for row in again] != [
+        first[row["sha256"]]["probability"] for row in again
+    ]
+
+
+def test_an_edited_score_is_found_and_made_again(dgsf, folder):
+    before = rows(dgsf("scan", folder, "--jsonl")[1])
+    data = Path(os.environ["XDG_DATA_HOME"]) / "dgsforensics"
+    [case] = (data / "cases").glob("*.sqlite3")
+    assert dgsf("case", "verify", case)[0] == 0
+    for file in (case, data / "scores.sqlite3"):
+        with sqlite3.connect(file) as db:
+            db.execute("UPDATE score SET logit = 9 WHERE sha256 = ?", (before[0]["sha256"],))
+    code, out, err = dgsf("case", "verify", case)
+    assert (code, out) == (2, "") and "the scores of 1 image are not what was written" in err
+    _, out, err = dgsf("scan", folder, "--jsonl")
+    assert [row["cached"] for row in rows(out)] == [False] + [True] * 4
+    assert [row["logit"] for row in rows(out)] == [row["logit"] for row in before]
+    assert "does not fit its hash" in err
+    assert dgsf("case", "verify", case)[0] == 0
+
+
+def test_a_renamed_folder_keeps_its_labels(dgsf, folder, monkeypatch):
+    monkeypatch.setenv("DGSF_REVIEWER", "Ann")
+    dgsf("scan", folder)
+    dgsf("label", folder, folder / "1.png", "--as", "ai")
+    renamed = folder.rename(folder.with_name("renamed"))
+    monkeypatch.setattr("dgsforensics.detector.detector.Detector.logits", never)
+    code, _, err = dgsf("scan", renamed, "--jsonl")
+    assert code in (0, 1) and f"{folder} was renamed" in err
+    [label] = rows(dgsf("export", renamed, "--labels", "-")[1])
+    assert label["path"] == str(renamed / "1.png")
+    assert str(folder) not in dgsf("case", "list")[1].replace(str(renamed), "")
+
+
+def test_rows_are_picked_and_sorted(dgsf, folder):
+    (folder / "broken.jpg").write_bytes(b"")
+    scores = {row["path"]: row["probability"] for row in rows(dgsf("scan", folder, "--jsonl")[1])}
+    order = sorted((p for p in scores if scores[p] is not None), key=lambda p: -scores[p])
+    cut = str(scores[order[1]])
+    everything = ["scan", folder, "--threshold", cut]
+    _, out, _ = dgsf(*everything, "--sort", "score", "--jsonl")
+    listed = [row["path"] for row in rows(out)]
+    assert listed[:2] == order[:2] and sorted(listed) == sorted(scores)
+    flagged = [row["path"] for row in rows(out) if row["verdict"] == "flagged"]
+    code, out, err = dgsf(*everything, "--only", "flagged", "--paths")
+    assert (code, sorted(out.splitlines())) == (1, sorted(flagged))
+    assert "6 files" in err
+    _, out, _ = dgsf(*everything, "--only", "failed", "--only", "flagged", "-0")
+    assert set(out.split("\0")) == {*flagged, str(folder / "broken.jpg"), ""}
+    assert rows(dgsf(*everything, "--only", "claims", "--jsonl")[1]) == []
+
+
+def test_one_file_is_one_line(dgsf, folder):
+    _, out, err = dgsf("scan", folder / "0.png")
+    assert len(out.splitlines()) == 1 and err == ""
+    assert out.endswith(f"{folder / '0.png'}\n")
+
+
+def test_what_is_left_out_is_said_by_kind(dgsf, folder, monkeypatch):
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "a.pdf").write_bytes(b"%PDF-1.4\n")
+    (folder / "link.png").symlink_to(folder / "0.png")
+    (folder / "sub").mkdir()
+    photo(240, 230, 8).save(folder / "sub" / "x.png")
+    _, _, err = dgsf("scan", folder)
+    assert "3 left out: 1 PDF, 1 link, 1 text" in err
+    monkeypatch.chdir(folder.parent)
+    for glob in ("pictures/sub", "pictures/sub/", "./pictures/sub/*", "sub/*", folder / "sub"):
+        _, out, err = dgsf("scan", "pictures", "--exclude", glob, "--jsonl", "--list-skipped")
+        assert len(rows(out)) == 5, glob
+        assert "1 excluded" in err and "pictures/sub" in err and "matched nothing" not in err
+    _, out, err = dgsf("scan", "pictures", "--exclude", "pictures/sob", "--json", "--list-skipped")
+    assert "--exclude pictures/sob matched nothing" in err
+    kinds = {file["path"]: file["kind"] for file in json.loads(out)["left_out"]}
+    assert kinds["pictures/notes.txt"] == "text" and kinds["pictures/link.png"] == "link"
+
+
+def test_a_mistyped_path_beside_a_good_one_stops_everything(dgsf, folder, monkeypatch):
+    monkeypatch.setattr("dgsforensics.detector.detector.Detector.logits", never)
+    code, out, err = dgsf("scan", folder, folder / "9.png")
+    assert (code, out) == (2, "")
+    assert f"{folder / '9.png'}: no such file or folder; nothing was scanned" in err
+    assert dgsf("case", "list")[1].count("\n") == 1
+
+
+def test_a_picture_on_standard_input_is_one_clear_error(dgsf, folder):
+    code, out, err = dgsf("scan", "-", stdin=(folder / "0.png").read_bytes())
+    assert (code, out) == (2, "")
+    assert "standard input holds a picture (PNG), not a list of paths" in err
+
+
+def test_files_go_where_their_verdict_says(dgsf, folder, tmp_path):
+    dgsf("scan", folder, "--threshold", "0.000001")
+    code, _, _ = dgsf("apply", folder, "--copy", tmp_path / "out", "--as", "flagged")
+    assert code == 0
+    assert sorted(p.name for p in (tmp_path / "out" / "flagged").iterdir()) == [
+        f"{n}.png" for n in range(5)
+    ]
+    assert dgsf("apply", folder, "--copy", tmp_path / "out", "--as", "not-flagged")[1] == ""
+    assert dgsf("apply", folder, "--tag", tmp_path / "out", "--as", "flagged")[0] == 2
+    assert dgsf("apply", folder, "--undo")[0] == 0
+    assert not (tmp_path / "out" / "flagged").exists()
+
+
+def test_a_review_is_cut_where_it_was_asked_to_be(dgsf, folder, monkeypatch):
+    monkeypatch.setenv("DGSF_REVIEWER", "Ann")
+    dgsf("scan", folder, "--threshold", "0.000001")
+    _, out, err = dgsf("review", folder, "--plain", stdin=b"q\n")
+    assert "5 images: verdict:flagged" in out and "as the last scan asked for" in err
+    _, out, err = dgsf("review", folder, "--plain", "--threshold", "0.999999", stdin=b"1\nq\n")
+    assert "5 images: all" in out and "flagged from >99.9%" in out
+    [decision] = json.loads(dgsf("case", "log", folder, "--json")[1])["decisions"]
+    assert decision["shown"]["verdict"] == "not flagged"
+    assert decision["shown"]["threshold"] == pytest.approx(0.999999)
+    code, _, err = dgsf("review", folder, "--plain", "--fpr", "0.1", "--model", "dgs-b16")
+    assert code == 2 and "cannot say where to cut its scores" in re.sub(r"\s+", " ", err)
+
+
+def test_help_keeps_what_stands_in_brackets(dgsf):
+    assert "[review.keys] in config.toml" in re.sub(r"\s+", " ", dgsf("review", "--help")[1])

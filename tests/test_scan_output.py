@@ -8,10 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
-from dgsforensics.records import Failure, FileFacts, Prediction, ScanSummary, Status, Verdict
+from dgsforensics.records import (
+    Evidence,
+    Failure,
+    FileFacts,
+    Mark,
+    Prediction,
+    ScanSummary,
+    Status,
+    Traits,
+    Verdict,
+)
 from dgsforensics.scan import output
-from dgsforensics.scan.output import FIELDS, WRITERS, RunInfo, fields_of
+from dgsforensics.scan.output import FIELDS, WRITERS, Paths, RunInfo, ScanEnd, Table, fields_of
 from dgsforensics.tables import to_json
 from dgsforensics.wording import printable
 
@@ -26,17 +37,24 @@ SCORED = Prediction(
     model="tiny",
     model_sha256="cd" * 32,
 )
+CLAIMS = Traits(
+    1,
+    (
+        Evidence(Mark.GENERATOR, "PNG text", "prompt", "=a cat"),
+        Evidence(None, "PNG text", "date", "today"),
+    ),
+)
 FAILED = Failure(Path("/photos/b.jpg"), FileFacts(size=0), Status.UNREADABLE, "empty file")
 RUN = RunInfo(
     tool_version="0",
     model="tiny",
     model_sha256="cd" * 32,
+    weights_sha256="ef" * 32,
     preprocessing="v1",
     threshold=0.7,
     lower=0.2,
     threshold_origin="a test",
-    device="cpu",
-    batch=4,
+    calibrated=True,
     started="2026-01-01T00:00:00+00:00",
     case=None,
 )
@@ -85,7 +103,7 @@ def written(name: str, records: list[Prediction | Failure], interrupted: bool = 
     writer = WRITERS[name](stream, RUN)
     for record in records:
         writer.row(record)
-    writer.end(ScanSummary(flagged=1, seconds=2.5), interrupted)
+    writer.end(ScanEnd(ScanSummary(flagged=1, seconds=2.5), interrupted))
     stream.flush()
     return buffer.getvalue().decode()
 
@@ -104,7 +122,8 @@ def test_fields_stand_in_the_documented_order(record: Prediction | Failure) -> N
 
 
 def test_the_fields_of_a_score() -> None:
-    assert fields_of(replace(SCORED, cached=True, reason="first of 2 frames")) == {
+    known = replace(SCORED, cached=True, reason="first of 2 frames", missing=0.25)
+    assert fields_of(replace(known, traits=CLAIMS)) == {
         "schema": output.SCHEMA,
         "path": str(Path("/photos/a.jpg")),
         "status": "scored",
@@ -122,6 +141,10 @@ def test_the_fields_of_a_score() -> None:
         "frames": 1,
         "cached": True,
         "reason": "first of 2 frames",
+        "claims": [
+            {"kind": "generator", "origin": "PNG text", "name": "prompt", "value": "=a cat"}
+        ],
+        "missing": 0.25,
     }
 
 
@@ -203,8 +226,13 @@ def test_csv_parses_back() -> None:
     [header, *rows] = csv.reader(io.StringIO(written("csv", RECORDS), newline=""))
     assert tuple(header) == FIELDS
     for row, record in zip(rows, RECORDS, strict=True):
-        values = fields_of(record) | {"path": printable(record.path)}
+        values = fields_of(record) | {"path": printable(record.path), "claims": None}
         assert row == ["" if value is None else str(value) for value in values.values()]
+
+
+def test_claims_are_one_cell_that_no_spreadsheet_runs() -> None:
+    [row] = csv.DictReader(io.StringIO(written("csv", [replace(SCORED, traits=CLAIMS)])))
+    assert row["claims"] == "generator: =a cat"
 
 
 def test_csv_is_one_line_a_file() -> None:
@@ -220,7 +248,7 @@ def test_csv_without_rows_is_a_header() -> None:
 # Terminal
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", [name for name in WRITERS if name != "paths"])
 @pytest.mark.parametrize("record", RECORDS)
 def test_nothing_in_a_name_acts_on_a_terminal(name: str, record: Prediction | Failure) -> None:
     for line in written(name, [record]).split("\n"):
@@ -240,12 +268,12 @@ def test_markup_in_a_name_is_not_interpreted(
     record: Prediction | Failure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = printable(record.path)
-    [line] = written("table", [record]).splitlines()
+    line = written("table", [record]).splitlines()[1]
     assert expected in line
     monkeypatch.setenv("FORCE_COLOR", "1")
     coloured = written("table", [record])
     assert COLOUR.search(coloured)
-    assert COLOUR.sub("", coloured) == line + "\n"
+    assert COLOUR.sub("", coloured).splitlines()[1] == line
 
 
 def test_a_plain_stream_gets_no_colour() -> None:
@@ -260,22 +288,51 @@ def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_table_reads_well() -> None:
     unsure = replace(SCORED, verdict=Verdict.INCONCLUSIVE, probability=0.05, reason="small picture")
-    clear = replace(SCORED, verdict=Verdict.NOT_FLAGGED, probability=0.0)
+    clear = replace(SCORED, verdict=Verdict.NOT_FLAGGED, probability=1e-9, traits=CLAIMS)
     other = replace(FAILED, status=Status.UNSUPPORTED, reason="not an image")
-    path = printable(SCORED.path)
+    path, bad = printable(SCORED.path), printable(FAILED.path)
     assert written("table", [SCORED, unsure, clear, FAILED, other]).splitlines() == [
-        f"flagged       81.8%  {path}",
-        f"inconclusive   5.0%  {path}  (small picture)",
-        f"not flagged    0.0%  {path}",
-        f"unreadable           {printable(FAILED.path)}  (empty file)",
-        f"unsupported          {printable(FAILED.path)}  (not an image)",
+        "verdict       score  claims     file",
+        f"flagged       81.8%             {path}",
+        f"inconclusive   5.0%             {path}  (small picture)",
+        f"not flagged   <0.1%  generator  {path}",
+        f"unreadable                      {bad}  (empty file)",
+        f"unsupported                     {bad}  (not an image)",
     ]
 
 
-def test_a_long_path_is_not_broken() -> None:
-    long = replace(SCORED, path=Path("/photos") / ("very long " * 40 + ".jpg"))
-    [line] = written("table", [long]).splitlines()
-    assert line.endswith(str(long.path))
+LONG = replace(SCORED, path=Path("/photos") / ("very long " * 40 + ".jpg"), reason="reason " * 20)
+
+
+def test_a_long_path_is_whole_where_there_is_no_terminal() -> None:
+    line = written("table", [LONG]).splitlines()[1]
+    assert f"{LONG.path}  (reason" in line
+
+
+@pytest.mark.parametrize("record", [LONG, replace(LONG, path=Path("日本語" * 40)), SCORED])
+@pytest.mark.parametrize("columns", [80, 200])
+def test_on_a_terminal_no_line_is_wider_than_that(
+    record: Prediction, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = Terminal()
+    Table(stream, RUN, coloured=False).row(record)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2 and max(map(cell_len, lines)) <= columns
+    assert lines[1].startswith("flagged       81.8%")
+
+
+@pytest.mark.parametrize("end", ["\n", "\0"])
+def test_bare_paths_are_the_bytes_of_the_names(end: str) -> None:
+    buffer = io.BytesIO()
+    writer = Paths(io.TextIOWrapper(buffer, encoding="utf-8"), RUN, end)
+    for name in NAMES:
+        writer.row(replace(SCORED, path=Path(os.fsdecode(name))))
+    assert buffer.getvalue() == b"".join(name + end.encode() for name in NAMES)
 
 
 @pytest.mark.parametrize(

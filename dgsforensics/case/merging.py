@@ -58,7 +58,7 @@ def merge(into: Case, other: Case) -> MergeCount:
 
 def _covering_nothing(settings: str) -> str:
     """The settings of a scan that says nothing of what it did not find."""
-    return json.dumps(json.loads(settings) | {"folders": []}, sort_keys=True)
+    return json.dumps({"exclude": []} | json.loads(settings) | {"folders": []}, sort_keys=True)
 
 
 def _marks(count: int) -> str:

@@ -54,8 +54,11 @@ def verify(case: Case, head: str | None = None) -> Verification:
                     changed.append(str(row["sha256"])[:12])
         if changed:
             some = ", ".join(changed[:_SHOWN]) + (", ..." if len(changed) > _SHOWN else "")
-            what = "what is known of " if name == "image" else "the scores of "
-            raise CaseError(f"{what}{counted(len(changed), 'image')} was changed: {some}", _AGAIN)
+            what = "facts and claims" if name == "image" else "scores"
+            raise CaseError(
+                f"the {what} of {counted(len(changed), 'image')} are not what was written: {some}",
+                _AGAIN,
+            )
         counts[name] = count
     with case.reading() as db:
         [lost] = db.execute(_WITHOUT_SCORE).fetchone()

@@ -125,12 +125,15 @@ def prepare(request: ScanRequest) -> Job:
     typed, that is; what a list names may be gone by now, and is a row.
     """
     typed = [path for path in request.paths if path != Path("-")]
-    refuse_addresses(typed)
-    _refuse_missing(typed)
     files_from = "-" if len(typed) < len(request.paths) else request.files_from
-    listed_paths = [] if files_from is None else read_list_from(files_from)
-    refuse_addresses(listed_paths)
-    paths = [*typed, *listed_paths]
+    paths = [*typed, *([] if files_from is None else read_list_from(files_from))]
+    refuse_addresses(paths)
+    source = header.read(folders.resolve(request.model))
+    detector = Detector.waiting(source, request.device, request.backbone_weights)
+    detector.thresholds = detector.calibration.thresholds(
+        fpr=request.fpr, probability=request.threshold
+    )
+    _refuse_missing(typed)
     started, report = time.monotonic(), WalkReport()
     found = list(
         find_files(
@@ -142,11 +145,6 @@ def prepare(request: ScanRequest) -> Job:
     )
     logger.info("found %d files in %.1f s", len(found), time.monotonic() - started)
     pixel_limit.lift()
-    source = header.read(folders.resolve(request.model))
-    detector = Detector.waiting(source, request.device, request.backbone_weights)
-    detector.thresholds = detector.calibration.thresholds(
-        fpr=request.fpr, probability=request.threshold
-    )
     case = request.case
     # What holds no file makes no case.
     if case is None and request.use_cache and any(isinstance(file, Path) for file in found):
@@ -215,6 +213,7 @@ def _run_info(source: DetectorHeader, detector: Detector, case: Path | None) -> 
         threshold=probability(detector.thresholds.upper),
         lower=probability(detector.thresholds.lower),
         threshold_origin=detector.thresholds.origin,
+        calibrated=source.calibration.measured,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         case=None if case is None else str(case),
     )

@@ -77,6 +77,8 @@ class RunInfo:
     lower: float
     """Probability below which an image is not flagged; between the two it is inconclusive."""
     threshold_origin: str
+    calibrated: bool
+    """Whether error rates were measured at all."""
     started: str
     """ISO 8601, UTC."""
     case: str | None

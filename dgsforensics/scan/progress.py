@@ -72,9 +72,10 @@ def header(run: RunInfo, files: int, settings: Sequence[str] = (), *, verbose: b
     `settings` are those that no flag asked for, each with where it comes from.
     """
     band = f", inconclusive from {_percent(run.lower)}" if run.lower < run.threshold else ""
+    measured = "" if run.calibrated else ", not calibrated"
     console().print(
         f"{counted(files, 'file')} · {printable(run.model)} · "
-        f"flagged from {_percent(run.threshold)}{band}"
+        f"flagged from {_percent(run.threshold)}{band}{measured}"
     )
     if settings:
         console().print(f"settings: {', '.join(settings)}")
