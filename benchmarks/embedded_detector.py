@@ -53,7 +53,8 @@ def main() -> None:
         model_card.not_photographs(Detector.load(unmeasured, "cpu")),
     ]
     target = options.out / f"{folders.DEFAULT}.safetensors"
-    checkpoint.write(dataclasses.replace(made, card=made.card | {"results": results}), target)
+    told = dataclasses.replace(made.card, results=tuple(results))
+    checkpoint.write(dataclasses.replace(made, card=told), target)
     target.with_suffix(".md").write_text(card.render(checkpoint.read(target)), encoding="utf-8")
     print(f"written: {target} and its card", file=sys.stderr)
 

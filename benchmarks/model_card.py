@@ -17,8 +17,8 @@ from PIL import Image
 
 from dgsforensics import Detector
 from dgsforensics.choices import SliceBy
-from dgsforensics.detector import card
 from dgsforensics.detector.binomial import interval
+from dgsforensics.detector.facts import CardTable
 from dgsforensics.evaluation import tiers
 from dgsforensics.evaluation.metrics import evaluate, metrics_row
 from dgsforensics.evaluation.output import Evaluation, FigureRow
@@ -34,9 +34,7 @@ ENOUGH = 15
 """Images of a generator, or of a source of photographs, from which on it has a line."""
 
 
-def left_out(
-    corpus: Corpus, train: np.ndarray, tests: Mapping[str, np.ndarray]
-) -> list[card.Table]:
+def left_out(corpus: Corpus, train: np.ndarray, tests: Mapping[str, np.ndarray]) -> list[CardTable]:
     """Results on sources and on generators that the head of the fold never saw."""
     y = corpus.labels[corpus.rows]
     generator = np.array([corpus.samples[i].generator or "" for i in corpus.rows])
@@ -63,11 +61,11 @@ def left_out(
                 f" By generator ({ENOUGH} images or more): {next(iter(tests))}, against the "
                 "photographs of its fold."
             )
-        tables.append({"title": f"Leave-{what}-out", "note": table_note, "rows": lines})
+        tables.append(CardTable(f"Leave-{what}-out", table_note, tuple(lines)))
     return tables
 
 
-def evaluated(detector: Path, options: argparse.Namespace) -> list[card.Table]:
+def evaluated(detector: Path, options: argparse.Namespace) -> list[CardTable]:
     """Results of the detector itself on sources that it was not trained on, by tier."""
     groups = {"paired": PAIRED, "calibration": CALIBRATION}
     found = {name: _evaluation(detector, options, name, list(of)) for name, of in groups.items()}
@@ -106,34 +104,34 @@ def evaluated(detector: Path, options: argparse.Namespace) -> list[card.Table]:
         "shares right at the default threshold."
     )
     return [
-        {
-            "title": "Sources not trained on",
-            "note": f"`paired`: {', '.join(PAIRED)}. `calibration`: the sources that the "
+        CardTable(
+            title="Sources not trained on",
+            note=f"`paired`: {', '.join(PAIRED)}. `calibration`: the sources that the "
             "thresholds were chosen on, whose r_acc therefore flatters. At most "
             f"{LIMIT} images of a source and generator. {tier_note}{columns}",
-            "rows": whole,
-        },
-        {
-            "title": "Content-matched pairs",
-            "note": "Real and generated images of the same kind of scene, so that content cannot "
+            rows=tuple(whole),
+        ),
+        CardTable(
+            title="Content-matched pairs",
+            note="Real and generated images of the same kind of scene, so that content cannot "
             "help. None was trained or calibrated on, but the choice of view, blocks and head "
             f"looked at them (`docs/views.md`, `docs/heads.md`). {tier_note}",
-            "rows": pairs,
-        },
-        {
-            "title": "Generators in sources not trained on",
-            "note": f"Those with {ENOUGH} images or more. Other images of the same generator may "
+            rows=tuple(pairs),
+        ),
+        CardTable(
+            title="Generators in sources not trained on",
+            note=f"Those with {ENOUGH} images or more. Other images of the same generator may "
             "have been trained on; leave-generator-out is above.",
-            "rows": generators,
-        },
-        {
-            "title": "Photographs by source",
-            "note": "What is flagged at the default threshold, files as they are, with exact "
+            rows=tuple(generators),
+        ),
+        CardTable(
+            title="Photographs by source",
+            note="What is flagged at the default threshold, files as they are, with exact "
             "binomial intervals. Nothing here was trained on. The paired sources "
             f"({', '.join(PAIRED)}) tell what to expect elsewhere: the promised rate holds for "
             "photographs like those of the calibration.",
-            "rows": photographs,
-        },
+            rows=tuple(photographs),
+        ),
     ]
 
 
@@ -191,7 +189,7 @@ def _shares(row: FigureRow) -> dict[str, object]:
     return {"": row.slice, "n": row.real, "flagged": share, "95 %": f"{low:.1%} to {high:.1%}"}
 
 
-def not_photographs(detector: Detector) -> card.Table:
+def not_photographs(detector: Detector) -> CardTable:
     """Verdicts on what is no photograph at all."""
     pictures = gallery() | {"one pixel": Image.new("RGB", (1, 1))}
     lines = []
@@ -199,7 +197,7 @@ def not_photographs(detector: Detector) -> card.Table:
         row = detector.score(picture)
         lines.append({"": name, "verdict": row.verdict, "reason": row.reason})
     note = "What is recognised as no photograph is never flagged, whatever its score."
-    return {"title": "What is no photograph", "note": note, "rows": lines}
+    return CardTable("What is no photograph", note, tuple(lines))
 
 
 def _tell(what: str, done: int, total: int, figures: Mapping[str, float]) -> None:
