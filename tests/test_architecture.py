@@ -19,7 +19,17 @@ ROOT = Path(__file__).parents[1]
 LONGEST = 330
 """Lines of a module."""
 FLOORS = (
-    {"errors", "records", "choices", "wording", "tables", "atomic", "console", "interrupts"},
+    {
+        "errors",
+        "records",
+        "choices",
+        "wording",
+        "tables",
+        "atomic",
+        "console",
+        "interrupts",
+        "templates",
+    },
     {"settings", "files"},
     {"pictures", "provenance", "datasets"},
     {"detector", "case"},
@@ -49,6 +59,7 @@ THIRD_PARTY = {
     "review": {"numpy", "rich"},
     "scan": {"rich"},
     "settings": {"platformdirs"},
+    "templates": {"jinja2", "markupsafe"},
     "trainer": {
         "PIL",
         "numpy",
@@ -68,6 +79,7 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "textual_image": "textual-image",
     "tomli_w": "tomli-w",
+    "markupsafe": "jinja2",  # its type for text that is markup already
 }
 """Where the name to install is not the name to import."""
 LIGHT = (

@@ -177,16 +177,15 @@ def test_calibrated_twice_it_is_one_step_from_the_original(dgsf, holiday, pair, 
     fitted = checkpoint.read(mine("tiny-real"))
     assert dgsf("calibrate", other, "--model", "tiny-real")[0] == 0
     made = checkpoint.read(mine("tiny-more"))
-    told = made.card["calibrated"]
-    assert (told["from"], told["sha256"]) == ("tiny", sha256_of(tiny_detector))
-    assert set(told) == {"from", "sha256", "photographs", "generated"}
-    assert "folder 'more'" in told["photographs"]
-    assert told["generated"] == fitted.card["calibrated"]["generated"]
-    assert "folder 'made'" in told["generated"]
+    told = made.card.calibrated
+    assert (told.base, told.sha256) == ("tiny", sha256_of(tiny_detector))
+    assert "folder 'more'" in told.photographs
+    assert told.generated == fitted.card.calibrated.generated
+    assert "folder 'made'" in told.generated
     assert made.calibration.generated == fitted.calibration.generated
     assert made.calibration.temperature == fitted.calibration.temperature
     assert len(made.calibration.real) == 40
-    assert made.card["limits"] == ["a test"]
+    assert made.card.limits == ("a test",)
 
 
 # With generated images
@@ -443,7 +442,7 @@ def test_a_detector_can_be_calibrated_in_place(dgsf, holiday, tiny_detector):
     code, _, err = dgsf("calibrate", holiday, "--out", tiny_detector, "--force")
     assert code == 0 and f"use it with --model {tiny_detector}" in err
     made = checkpoint.read(tiny_detector)
-    assert made.card["calibrated"]["sha256"] == before
+    assert made.card.calibrated.sha256 == before
     assert made.config.name == "tiny" and len(made.calibration.real) == 40
     assert tiny_detector.with_suffix(".md").exists()
     assert everything(folders.user_folder()) == {}

@@ -8,7 +8,8 @@ from dgsforensics.detector import card
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.detector.config import LoraConfig
-from dgsforensics.errors import CheckpointError
+from dgsforensics.detector.facts import CardTable, ModelCard
+from dgsforensics.errors import ConfigError
 
 TENSORS = {"head.weight": torch.zeros(1, 64), "head.bias": torch.zeros(1)}
 
@@ -17,16 +18,16 @@ def test_the_card_states_what_a_reader_needs() -> None:
     from dgsforensics.evaluation.metrics import Metrics, metrics_row
 
     row = metrics_row("all", Metrics(3, 4, 0.81234, None, 0.5, 0.25, 0.0, 1.0))
-    facts = {
-        "summary": "A test.",
-        "command": "make it",
-        "versions": "torch 1",
-        "data": "Made-up data.",
-        "counts": [{"": "training", "real": 3}],
-        "results": [{"title": "Left out", "note": "A note.", "rows": [row]}],
-        "limits": ["It knows nothing."],
-        "licence": "MIT.",
-    }
+    facts = ModelCard(
+        summary="A test.",
+        command="make it",
+        versions="torch 1",
+        data="Made-up data.",
+        counts=({"": "training", "real": 3},),
+        results=(CardTable("Left out", "A note.", (row,)),),
+        limits=("It knows nothing.",),
+        licence="MIT.",
+    )
     calibration = tiny_clip.calibration()
     text = card.render(Checkpoint(tiny_clip.config(blocks=(0, 1)), calibration, TENSORS, facts))
     assert text.startswith("# tiny\n")
@@ -53,7 +54,7 @@ def test_adapters_are_put_into_words() -> None:
 
 
 def test_where_it_came_from_is_said() -> None:
-    facts = {"origin": {"file": "last.pth", "sha256": "0" * 64}}
+    facts = ModelCard(origin={"file": "last.pth", "sha256": "0" * 64})
     text = card.render(Checkpoint(tiny_clip.config(), Calibration.none(), TENSORS, facts))
     assert "## Where it came from" in text
     assert "- file: last.pth\n" in text
@@ -64,6 +65,8 @@ def test_where_it_came_from_is_said() -> None:
     [
         {"summary": 3},
         {"data": None},
+        {"calibrated": {"from": "x"}},
+        {"results": [{"title": "x", "note": "y", "rows": [{"a": 1}, {"b": 1}]}]},
         {"data": "x", "counts": 7},
         {"results": 1},
         {"results": [{}]},
@@ -74,10 +77,28 @@ def test_where_it_came_from_is_said() -> None:
     ],
 )
 def test_a_damaged_card_is_named(facts: dict[str, Any]) -> None:
-    with pytest.raises(CheckpointError, match="model card of tiny is damaged"):
-        card.render(Checkpoint(tiny_clip.config(), Calibration.none(), TENSORS, facts))
+    with pytest.raises(ConfigError, match="the model card is damaged: "):
+        ModelCard.from_dict(facts)
 
 
-def test_a_bar_in_a_name_does_not_break_the_table() -> None:
-    [_, _, row, _] = card._table([{"": "a|b", "n": 1}])
-    assert row == "| a\\|b | 1 |"
+def test_facts_survive_the_file() -> None:
+    facts = {
+        "summary": "A test.",
+        "counts": [{"": "training", "real": 3}],
+        "origin": {"scale": 0.5},
+        "calibrated": {"from": "x", "sha256": "0", "photographs": "some", "generated": "none"},
+        "results": [{"title": "t", "note": "n", "rows": [{"": "all", "auroc": None}]}],
+        "limits": ["It knows nothing."],
+        "of a later version": [1],
+    }
+    assert ModelCard.from_dict(facts).to_dict() == facts
+    assert ModelCard.from_dict({}).to_dict() == {}
+
+
+def test_what_is_put_in_is_text() -> None:
+    rows = ({"": "a|b", "n": 1},)
+    facts = ModelCard(summary="<script>", results=(CardTable("t", "n", rows),))
+    made = Checkpoint(tiny_clip.config(), Calibration.none(), TENSORS, facts)
+    assert "| a\\|b | 1 |\n" in card.render(made)
+    assert "&lt;script&gt;" in card.render(made) and "<script" not in card.render(made)
+    assert "<script>" in card.plain(made)

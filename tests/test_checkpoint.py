@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 import tiny_clip
 from dgsforensics.detector import checkpoint, folders
 from dgsforensics.detector.config import DetectorConfig, HeadConfig, InputConfig, LoraConfig
+from dgsforensics.detector.facts import ModelCard
 from dgsforensics.detector.folders import file_name, sha256_of
 from dgsforensics.errors import CheckpointError, ConfigError
 
@@ -35,7 +36,7 @@ def test_round_trip_with_adapters(tiny_backbone, tmp_path):
     assert dataclasses.replace(loaded.config, backbone=config.backbone) == config
     assert loaded.config.backbone.sha256 == sha256_of(tiny_backbone)
     assert loaded.calibration == tiny_clip.calibration()
-    assert loaded.card == {"limits": ["a test"]}
+    assert loaded.card == ModelCard(limits=("a test",))
     assert len(loaded.sha256) == 64
     model = checkpoint.build_model(loaded, tiny_backbone)
     for name, value in checkpoint.trained_state(model).items():
@@ -121,7 +122,7 @@ def test_damaged_and_foreign_files(tiny_detector, tmp_path):
         ({"calibration": None}, "damaged calibration"),
         ({"config": []}, "expected an object"),
         ({"config": {"name": "x"}}, "which backbone weights"),
-        ({"card": 3}, "damaged metadata"),
+        ({"card": 3}, "model card is damaged"),
     ],
 )
 def test_metadata_that_makes_no_sense(tiny_detector, changes, message):

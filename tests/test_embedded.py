@@ -46,7 +46,7 @@ def folder(tmp_path):
 def test_the_file_names_its_backbone_and_carries_its_card(detector):
     loaded = detector.forward.checkpoint
     assert loaded.config.backbone.sha256 == sha256_of(locate_weights(loaded.config.backbone))
-    assert loaded.card["limits"]
+    assert loaded.card.limits
     card = folders.resolve(None).with_suffix(".md").read_text()
     assert loaded.config.name in card
 

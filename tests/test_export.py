@@ -137,7 +137,7 @@ def test_the_card_beside_it_is_that_in_the_file(made) -> None:
     out = made()
     stored = checkpoint.read(out)
     assert out.with_suffix(".md").read_text(encoding="utf-8") == card.render(stored)
-    assert tomllib.loads(stored.card["options"]) == tomllib.loads(
+    assert tomllib.loads(stored.card.options or "") == tomllib.loads(
         out.with_suffix(".toml").read_text()
     )
 

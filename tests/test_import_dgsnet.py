@@ -110,9 +110,9 @@ def test_the_card_says_where_it_came_from_and_what_it_lacks(tmp_path):
     ):
         made, _ = imported(state, tmp_path)
         digest = hashlib.sha256((tmp_path / "last.pth").read_bytes()).hexdigest()
-        assert made.card["origin"].items() >= {"file": "last.pth", "sha256": digest}.items()
-        assert made.card["origin"].items() >= expected.items()
-        assert any("Not calibrated" in limit for limit in made.card["limits"])
+        assert made.card.origin.items() >= {"file": "last.pth", "sha256": digest}.items()
+        assert made.card.origin.items() >= expected.items()
+        assert any("Not calibrated" in limit for limit in made.card.limits)
 
 
 @settings(
@@ -204,8 +204,8 @@ def test_a_file_name_that_is_not_utf8(tmp_path):
     except OSError:
         pytest.skip("this file system takes UTF-8 only")
     made, _ = import_dgsnet.read(file, "mine", NAME)
-    assert made.card["origin"]["file"] == "caf\\udce9.pth"
-    json.dumps(made.card).encode()
+    assert made.card.origin["file"] == "caf\\udce9.pth"
+    json.dumps(made.card.to_dict()).encode()
 
 
 def test_the_published_sizes():

@@ -7,6 +7,7 @@ import sysconfig
 import venv
 from pathlib import Path
 from shutil import copytree, ignore_patterns
+from zipfile import ZipFile
 
 import pytest
 
@@ -113,6 +114,16 @@ def test_the_trainer_comes_along(built: Path, tmp_path: Path) -> None:
     code = "import dgsforensics.trainer as trainer; print(trainer.__file__)"
     place = Path(run([str(built), "-c", code], tmp_path).strip())
     assert place.is_relative_to(built.parents[1])
+
+
+def test_the_wheel_carries_what_is_no_code(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        packed = set(archive.namelist())
+    data = [
+        path for path in (ROOT / "dgsforensics").rglob("*.*") if path.suffix not in (".py", ".pyc")
+    ]
+    assert any(path.suffix == ".jinja" for path in data)
+    assert {path.relative_to(ROOT).as_posix() for path in data} <= packed
 
 
 def test_the_wheel_is_small_enough_to_be_uploaded(wheel: Path) -> None:

@@ -1,5 +1,6 @@
 """`dgsf models` in this process: the bundled detector, a tiny one of the user's, imported ones."""
 
+import dataclasses
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from conftest import photo
 from dgsforensics import cli
 from dgsforensics.detector import catalogue, checkpoint, folders
 from dgsforensics.detector.config import LoraConfig
+from dgsforensics.detector.facts import ModelCard
 from dgsforensics.detector.folders import file_name, sha256_of, weights_folder
 from dgsforensics.detector.views import input_pixels
 from dgsforensics.errors import CheckpointError
@@ -168,21 +170,19 @@ def test_info_as_json(dgsf, mine):
     assert facts["sha256"] == loaded.sha256 and facts["path"] == str(mine)
     assert facts["config"] == loaded.config.to_dict()
     assert facts["calibration"] == loaded.calibration.to_dict()
-    assert facts["card"] == loaded.card
+    assert facts["card"] == loaded.card.to_dict()
 
 
 @pytest.mark.parametrize(
     ("card", "arguments", "message"),
     [
-        ({"summary": 3}, [], "model card of tiny is damaged"),
-        ({"limits": [float("nan")]}, ["--json"], "a number that is none"),
+        ({"summary": 3}, [], "model card is damaged: summary has 3"),
+        ({"origin": {"scale": float("nan")}}, ["--json"], "a number that is none"),
     ],
 )
 def test_info_of_a_damaged_card(dgsf, mine, card, arguments, message):
     loaded = checkpoint.read(mine)
-    loaded.card.clear()
-    loaded.card.update(card)
-    checkpoint.write(loaded, mine)
+    checkpoint.write(dataclasses.replace(loaded, card=ModelCard(others=card)), mine)
     code, out, err = dgsf("models", "info", "tiny", *arguments)
     assert (code, out) == (2, "")
     assert message in err
@@ -190,11 +190,11 @@ def test_info_of_a_damaged_card(dgsf, mine, card, arguments, message):
 
 def test_a_card_is_text_and_no_terminal_codes(dgsf, mine):
     loaded = checkpoint.read(mine)
-    loaded.card["summary"] = "fine\x1b]0;title\x07 and\nmore"
-    checkpoint.write(loaded, mine)
+    told = ModelCard(summary="fine\x1b]0;title\x07 and\nmore <b>")
+    checkpoint.write(dataclasses.replace(loaded, card=told), mine)
     out = dgsf("models", "info", "tiny")[1]
     assert "\x1b" not in out and "\x07" not in out
-    assert "fine\\x1b]0;title\\x07 and\nmore" in out
+    assert "fine\\x1b]0;title\\x07 and\nmore <b>" in out
 
 
 # verify

@@ -20,6 +20,7 @@ from dgsforensics.detector.config import (
     InputConfig,
     LoraConfig,
 )
+from dgsforensics.detector.facts import ModelCard
 from dgsforensics.detector.folders import sha256_of
 from dgsforensics.detector.model import DetectorModel
 
@@ -103,5 +104,7 @@ def write_detector(folder: Path, backbone: Path, config: DetectorConfig, seed: i
         for name, value in checkpoint.trained_state(model).items()
     }
     file = folder / "tiny.safetensors"
-    checkpoint.write(Checkpoint(config, calibration(), tensors, {"limits": ["a test"]}), file)
+    checkpoint.write(
+        Checkpoint(config, calibration(), tensors, ModelCard(limits=("a test",))), file
+    )
     return file

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from dgsforensics import atomic
 from dgsforensics.datasets.labelled import Sample
 from dgsforensics.detector import card, checkpoint
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.checkpoint import Checkpoint
+from dgsforensics.detector.facts import CardTable, ModelCard, Row
 from dgsforensics.records import Label
 from dgsforensics.wording import printable
 
@@ -32,7 +32,7 @@ _KINDS = {
 
 
 def write(
-    out: Path, new: Candidate, fitted: Calibration, facts: dict[str, Any], context: Context
+    out: Path, new: Candidate, fitted: Calibration, facts: ModelCard, context: Context
 ) -> Path:
     """Write `out`, its card as `.md` and the options as `.toml` beside it; return `out`.
 
@@ -48,8 +48,8 @@ def write(
 
 def facts(
     context: Context, dataset: Dataset, taught: Taught, choice: Choice, remarks: Sequence[str]
-) -> dict[str, Any]:
-    """Return the card of a trained detector, as plain JSON types."""
+) -> ModelCard:
+    """Return the card of a trained detector."""
     config, base, new = context.config, context.plan.base, choice.new
     origin = "the pre-trained tower"
     if base is not None:
@@ -67,22 +67,22 @@ def facts(
     limits = [f"REJECTED: {loss}." for loss in choice.comparison.losses]
     if choice.best is not new and not limits:
         limits = [f"REJECTED: AUROC {-choice.comparison.gain:.3f} below the base's."]
-    return {
-        "summary": config.card.summary or f"Trained by a user, starting from {origin}. {result}",
-        "command": f"dgsf train DATA --config {context.place.out.with_suffix('.toml').name}",
-        "versions": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
-        "options": config.to_toml(),
-        "data": f"{len(dataset.train)} images for training, {len(dataset.validation)} held out, "
+    return ModelCard(
+        summary=config.card.summary or f"Trained by a user, starting from {origin}. {result}",
+        command=f"dgsf train DATA --config {context.place.out.with_suffix('.toml').name}",
+        versions=", ".join(f"{name} {version(name)}" for name in _PACKAGES),
+        options=config.to_toml(),
+        data=f"{len(dataset.train)} images for training, {len(dataset.validation)} held out, "
         f"{len(dataset.test)} for the test; contents, labels and split have the digest "
         f"`{dataset.digest}`. {dataset.split_by} {' '.join(dataset.notes)} {new.words}",
-        "counts": [
+        counts=(
             _counts("training", dataset.train),
             _counts("held out", dataset.validation),
             *([_counts("test", dataset.test)] if dataset.test else []),
             *(_counts(name, samples) for name, samples in known),
-        ],
-        "results": [_standings(choice), _table(choice.comparison)],
-        "limits": [
+        ),
+        results=(_standings(choice), _table(choice.comparison)),
+        limits=(
             *limits,
             *([choice.comparison.remark] if choice.comparison.remark else []),
             *remarks,
@@ -91,10 +91,10 @@ def facts(
             "Temperature and thresholds were fitted on the images that are compared above: there "
             "r_acc and f_acc are those of each half at the threshold of the other.",
             "A score is a signal, not proof; it cannot replace a look at where the file came from.",
-        ],
-        "licence": config.card.licence
+        ),
+        licence=config.card.licence
         or "Follows from that of the training images and of the backbone.",
-    }
+    )
 
 
 def _listed(choice: Choice) -> str:
@@ -102,7 +102,7 @@ def _listed(choice: Choice) -> str:
     return " and ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]]))
 
 
-def _counts(name: str, samples: Sequence[Sample]) -> dict[str, Any]:
+def _counts(name: str, samples: Sequence[Sample]) -> Row:
     real = [s for s in samples if s.label == Label.REAL]
     generated = [s for s in samples if s.label == Label.GENERATED]
     return {
@@ -114,8 +114,8 @@ def _counts(name: str, samples: Sequence[Sample]) -> dict[str, Any]:
     }
 
 
-def _standings(choice: Choice) -> card.Table:
-    rows: list[dict[str, Any]] = [
+def _standings(choice: Choice) -> CardTable:
+    rows: list[Row] = [
         {
             "": printable(standing.name),
             "own images": standing.images,
@@ -129,13 +129,13 @@ def _standings(choice: Choice) -> card.Table:
         "own images by cross-fitting, a student on those held out; what cannot be measured is left "
         "open."
     )
-    return {"title": "What it was chosen from", "note": note, "rows": rows}
+    return CardTable("What it was chosen from", note, tuple(rows))
 
 
-def _table(comparison: Comparison) -> card.Table:
-    rows = []
+def _table(comparison: Comparison) -> CardTable:
+    rows: list[Row] = []
     for row in comparison.rows:
-        line: dict[str, Any] = {
+        line: dict[str, str | float | None] = {
             "": printable(f"known {row.name}" if row.known and row.kind != "part" else row.name),
             "real": row.after.real,
             "generated": row.after.generated,
@@ -149,7 +149,7 @@ def _table(comparison: Comparison) -> card.Table:
         "that neither was fitted to, files as they are; each generator against all photographs. "
         "Both are judged at thresholds that are set alike, on the other half of the images."
     )
-    return {"title": "Before and after", "note": note, "rows": rows}
+    return CardTable("Before and after", note, tuple(rows))
 
 
 def _rounded(value: float | None) -> float | None:

@@ -1,16 +1,17 @@
 """The end of a run: the best of base, teacher and student, its thresholds, and its files."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from dgsforensics.datasets.labelled import Sample
-from dgsforensics.detector import calibration, card
+from dgsforensics.detector import calibration
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.checkpoint import trained_state
+from dgsforensics.detector.facts import CardTable, ModelCard
 from dgsforensics.detector.model import DetectorModel
 from dgsforensics.records import Label
 from dgsforensics.wording import printable
@@ -70,10 +71,8 @@ def finish(
     fitted = _calibrated(choice.new, judged, known)
     facts = export.facts(context, dataset, taught, choice, remarks)
     if dataset.test:
-        facts["results"] = [
-            *_tested(context, dataset, choice.new, fitted, facts),
-            *facts["results"],
-        ]
+        tested = _tested(context, dataset, choice.new, fitted, facts)
+        facts = dataclasses.replace(facts, results=(*tested, *facts.results))
     export.write(out, choice.new, fitted, facts, context)
     if context.config.replay:
         remembered = _remembered(context, dataset, taught, choice.new)
@@ -82,8 +81,8 @@ def finish(
 
 
 def _tested(
-    context: Context, dataset: Dataset, new: Candidate, fitted: Calibration, facts: dict[str, Any]
-) -> list[card.Table]:
+    context: Context, dataset: Dataset, new: Candidate, fitted: Calibration, facts: ModelCard
+) -> list[CardTable]:
     """Return what the detector does on the sources of the test, by a file that scans."""
     folder = context.place.folder
     unmeasured = export.write(folder / context.place.out.name, new, fitted, facts, context)

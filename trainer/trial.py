@@ -10,7 +10,7 @@ from typing import Any
 
 from dgsforensics.choices import SliceBy
 from dgsforensics.datasets.labelled import Sample
-from dgsforensics.detector import card
+from dgsforensics.detector.facts import CardTable, Row
 from dgsforensics.errors import UsageError
 from dgsforensics.evaluation import protocol, protocol_table, run, tiers
 from dgsforensics.evaluation.output import Evaluation, head_of, interval, number
@@ -32,7 +32,7 @@ def tables(
     device: str,
     backbone_weights: Path,
     tell: Callable[[str, int, int, Mapping[str, float]], None],
-) -> list[card.Table]:
+) -> list[CardTable]:
     """Return the tables of a card: all sources alike by tier, by source, and by generator.
 
     The images are listed in `folder`, where scores are kept, so that a run goes on. Raises
@@ -80,7 +80,7 @@ def _row(sample: Sample) -> dict[str, Any]:
     return {name: value for name, value in row.items() if value is not None}
 
 
-def _whole(protocols: Sequence[Protocol]) -> card.Table:
+def _whole(protocols: Sequence[Protocol]) -> CardTable:
     columns = [protocol_table.summary(found) for found in protocols]
     rows = [
         {"": line[0][0]} | {p.tier: value for p, (_, value) in zip(protocols, line, strict=True)}
@@ -90,10 +90,10 @@ def _whole(protocols: Sequence[Protocol]) -> card.Table:
         "Sources that nothing was trained, chosen or calibrated on; in the means every source of "
         f"photographs counts alike, and every generator in every source. {_TIERS}"
     )
-    return {"title": "Sources never seen", "note": note, "rows": rows}
+    return CardTable("Sources never seen", note, tuple(rows))
 
 
-def _by_source(found: Protocol) -> card.Table:
+def _by_source(found: Protocol) -> CardTable:
     heads = ["real", "flagged", "95 % ", "generated", "found", "95 %", "AUROC", "pair"]
     rows = [
         {"": printable(figures.name)}
@@ -105,14 +105,15 @@ def _by_source(found: Protocol) -> card.Table:
         "photographs against all generated images. Pair: its generated images against its own "
         "photographs."
     )
-    return {"title": "Sources never seen, one by one", "note": note, "rows": rows}
+    return CardTable("Sources never seen, one by one", note, tuple(rows))
 
 
-def _by_generator(found: Evaluation) -> card.Table:
-    rows = []
+def _by_generator(found: Evaluation) -> CardTable:
+    rows: list[Row] = []
     for row in found.rows:
         if row.slice != "all" and row.tier == found.tiers[0] and row.generated >= _FEW:
-            line = {"": printable(row.slice), "real": row.real, "generated": row.generated}
+            line: dict[str, str | float | None] = {"": printable(row.slice)}
+            line |= {"real": row.real, "generated": row.generated}
             for name in _FIGURES:
                 line[head_of(name)] = number(row.figures[name])
                 if name == "auroc":
@@ -123,4 +124,4 @@ def _by_generator(found: Evaluation) -> card.Table:
         "same sources where all of these have some, else against all. The generator may have been "
         "trained on in other sources. Intervals by bootstrap over groups of near-duplicates."
     )
-    return {"title": "Generators in sources never seen", "note": note, "rows": rows}
+    return CardTable("Generators in sources never seen", note, tuple(rows))

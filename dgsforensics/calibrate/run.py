@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import platformdirs
 from safetensors import SafetensorError
@@ -22,6 +21,7 @@ from dgsforensics.calibrate.photographs import FolderCount, Rate
 from dgsforensics.case import contents, location, store
 from dgsforensics.detector import catalogue, checkpoint, folders
 from dgsforensics.detector.checkpoint import Checkpoint
+from dgsforensics.detector.facts import Recalibration
 from dgsforensics.detector.folders import file_name, sha256_of
 from dgsforensics.errors import UsageError
 from dgsforensics.interrupts import remembered_interrupt
@@ -119,7 +119,7 @@ def run(request: CalibrationRequest, tell: Tell) -> CalibrationResult:
         base,
         config=replace(base.config, name=path.name.removesuffix(SUFFIX)),
         calibration=fitted,
-        card=base.card | {"calibrated": _facts(base, real, fake, today)},
+        card=replace(base.card, calibrated=_recalibration(base, real, fake, today)),
     )
     return CalibrationResult(
         base=base,
@@ -239,25 +239,23 @@ def _unread(rows: Rows, both: set[str | None]) -> list[UnreadFile]:
 def _original(base: Checkpoint) -> tuple[str, str]:
     """Name and SHA-256 of the detector that was never calibrated by a person: its own, or, where
     it is one that this module made, those in its card."""
-    match base.card.get("calibrated"):
-        case {"from": str(name), "sha256": str(digest)}:
-            return name, digest
+    if (before := base.card.calibrated) is not None:
+        return before.base, before.sha256
     return base.config.name, base.sha256
 
 
-def _facts(
+def _recalibration(
     base: Checkpoint, real: FolderCount, fake: FolderCount | None, today: str
-) -> dict[str, Any]:
+) -> Recalibration:
     """Return what the card says of it: one step from the original, however often that was
-    calibrated.
-    """
+    calibrated."""
     name, digest = _original(base)
-    return {
-        "from": name,
-        "sha256": digest,
-        "photographs": _words(real, today),
-        "generated": _origin_of_generated(base, fake, today),
-    }
+    return Recalibration(
+        base=name,
+        sha256=digest,
+        photographs=_words(real, today),
+        generated=_origin_of_generated(base, fake, today),
+    )
 
 
 def _origin_of_generated(base: Checkpoint, fake: FolderCount | None, today: str) -> str:
@@ -266,9 +264,8 @@ def _origin_of_generated(base: Checkpoint, fake: FolderCount | None, today: str)
             f"{_words(fake, today)}; temperature and intercept of the probability were fitted on "
             "these and on the photographs of that day"
         )
-    match base.card.get("calibrated"):
-        case {"generated": str(told)}:  # kept from the calibration before this one
-            return told
+    if (before := base.card.calibrated) is not None:  # kept from the calibration before this one
+        return before.generated
     if base.calibration.generated:
         return (
             f"the {len(base.calibration.generated)} that {base.config.name} came with, as did "

@@ -82,7 +82,7 @@ def info(model: Model, as_json: AsJson = False, debug: Debug = False) -> None:
     path = folders.resolve(model)
     loaded = checkpoint.read(path)
     if not as_json:
-        output.show(*card.render(loaded).splitlines())
+        output.show(*card.plain(loaded).splitlines())
         return
     facts = {
         "name": loaded.config.name,
@@ -90,7 +90,7 @@ def info(model: Model, as_json: AsJson = False, debug: Debug = False) -> None:
         "sha256": loaded.sha256,
         "config": loaded.config.to_dict(),
         "calibration": loaded.calibration.to_dict(),
-        "card": loaded.card,
+        "card": loaded.card.to_dict(),
     }
     try:
         output.show(to_json(facts))
@@ -176,7 +176,7 @@ def import_model(
     made, tower = import_dgsnet.read(file, name, backbone or import_dgsnet.BACKBONE)
     written = catalogue.install(made, tower, card.render(made), folder, force=force)
     output.show(*map(str, written))
-    origin = made.card["origin"]
+    origin = made.card.origin
     adapters = f", adapters {origin['adapters']}" if "adapters" in origin else ""
     use = printable(name if out is None else written[0])
     console.notice(f"{origin['layout']}{adapters}; not calibrated; use it with --model {use}")

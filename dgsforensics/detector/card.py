@@ -1,62 +1,37 @@
-"""The model card: facts as JSON in the detector file, and the same facts as Markdown beside it.
+"""The model card: facts as JSON in the detector file, and the same facts as Markdown beside it."""
 
-A card from elsewhere may lack any fact: what is missing is left out, never an error.
-"""
-
-from collections.abc import Mapping, Sequence
-from typing import Any
-
+from dgsforensics import templates
 from dgsforensics.detector.calibration import DEFAULT_FNR, Calibration
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.detector.config import LoraConfig
-from dgsforensics.errors import CheckpointError
-
-Table = dict[str, Any]
-"""`title`, `note`, and `rows`: mappings with the same keys."""
 
 
 def render(checkpoint: Checkpoint) -> str:
-    """Return the card as Markdown; raises `CheckpointError` when a fact is of the wrong kind."""
-    try:
-        return "\n".join(_lines(checkpoint))
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"the model card of {checkpoint.config.name} is damaged ({error!r})"
-        ) from error
+    """Return the card as Markdown."""
+    return _ended(templates.markdown("detector/card.md", **_facts(checkpoint)))
 
 
-def _lines(checkpoint: Checkpoint) -> list[str]:
-    card, config = checkpoint.card, checkpoint.config
-    lines = [f"# {config.name}", ""]
-    if "summary" in card:
-        lines += [card["summary"], ""]
-    lines += [
-        "## What it is",
-        "",
-        f"- Backbone: {config.backbone.name}, frozen (sha256 `{config.backbone.sha256}`).",
-        f"- Input: {_describe_input(checkpoint)}",
-        f"- Head: linear, {checkpoint.tensors['head.weight'].shape[1]} features; "
-        + _describe_head(checkpoint),
-        f"- Adapters: {_describe_adapters(config.lora)}",
-    ]
-    if "command" in card:
-        lines.append(f"- Made by: `{card['command']}` with {card.get('versions', 'unknown')}.")
-    lines.append("")
-    if "origin" in card:
-        facts = (f"- {name}: {fact}" for name, fact in card["origin"].items())
-        lines += ["## Where it came from", "", *facts, ""]
-    if "data" in card:
-        lines += ["## What it was trained on", "", card["data"], "", *_table(card.get("counts"))]
-    if "calibrated" in card:
-        lines += ["## What it was calibrated on", "", *_describe_images(card["calibrated"]), ""]
-    lines += ["## Thresholds", "", *_describe_thresholds(checkpoint.calibration), ""]
-    for table in card.get("results", ()):
-        lines += [f"## {table['title']}", "", table["note"], "", *_table(table["rows"])]
-    if "limits" in card:
-        lines += ["## Limits", "", *(f"- {limit}" for limit in card["limits"]), ""]
-    if "licence" in card:
-        lines += ["## Licence", "", card["licence"], ""]
-    return lines
+def plain(checkpoint: Checkpoint) -> str:
+    """Return the card to be read as it is, for a terminal: `<` is not `&lt;`."""
+    return _ended(templates.text("detector/card.md", **_facts(checkpoint)))
+
+
+def _ended(text: str) -> str:
+    return text.rstrip("\n") + "\n"
+
+
+def _facts(checkpoint: Checkpoint) -> dict[str, object]:
+    config = checkpoint.config
+    return {
+        "name": config.name,
+        "card": checkpoint.card,
+        "backbone": config.backbone,
+        "features": checkpoint.tensors["head.weight"].shape[1],
+        "input": _describe_input(checkpoint),
+        "head": _describe_head(checkpoint),
+        "adapters": _describe_adapters(config.lora),
+        "thresholds": _describe_thresholds(checkpoint.calibration),
+    }
 
 
 def _describe_thresholds(calibration: Calibration) -> list[str]:
@@ -79,17 +54,6 @@ def _describe_thresholds(calibration: Calibration) -> list[str]:
         f"{band}`--fpr` moves the upper end, down to a rate of "
         f"{1 / (len(calibration.real) + 1):.4f}, which is what {len(calibration.real)} "
         "photographs support.",
-    ]
-
-
-def _describe_images(calibrated: Mapping[str, str]) -> list[str]:
-    """Describe the images of a detector that `dgsf calibrate` made."""
-    return [
-        f"- It is {calibrated['from']} (sha256 `{calibrated['sha256']}`) with thresholds measured "
-        "by a user. All else on this card was said of the original; shares of verdicts in the "
-        "tables are those of its thresholds.",
-        f"- Photographs: {calibrated['photographs']}.",
-        f"- Generated images: {calibrated['generated']}.",
     ]
 
 
@@ -120,14 +84,3 @@ def _describe_adapters(lora: LoraConfig | None) -> str:
         f"LoRA of rank {lora.rank} on q, k and v of {blocks}, alpha {lora.alpha:g} "
         f"(scale {lora.scaling}), trained with dropout {lora.dropout:g}."
     )
-
-
-def _table(rows: Sequence[Mapping[str, Any]] | None) -> list[str]:
-    if not rows:
-        return []
-    head = list(rows[0])
-    lines = ["| " + " | ".join(head) + " |", "| --- " + "| ---: " * (len(head) - 1) + "|"]
-    for row in rows:
-        cells = ("-" if row[key] is None else str(row[key]).replace("|", "\\|") for key in head)
-        lines.append("| " + " | ".join(cells) + " |")
-    return [*lines, ""]

@@ -5,9 +5,8 @@ detector file stands for every number that goes into a score.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,6 +18,7 @@ from dgsforensics.detector import header
 from dgsforensics.detector.backbone import load_backbone, locate_weights
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.config import DetectorConfig
+from dgsforensics.detector.facts import NO_FACTS, ModelCard
 from dgsforensics.detector.folders import user_folder
 from dgsforensics.detector.header import FORMAT, METADATA_KEY
 from dgsforensics.detector.lora import lora_state
@@ -36,8 +36,7 @@ class Checkpoint:
     calibration: Calibration
     tensors: dict[str, Tensor]
     """`head.weight` (1, D), `head.bias` (1,), and the adapters as `tower.<name>`."""
-    card: dict[str, Any] = field(default_factory=dict)
-    """The model card's facts: data, figures, limits."""
+    card: ModelCard = NO_FACTS
     sha256: str = ""
     """Digest of the file it was read from."""
     folder: Path | None = None
@@ -50,7 +49,7 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
         "format": FORMAT,
         "config": checkpoint.config.to_dict(),
         "calibration": checkpoint.calibration.to_dict(),
-        "card": checkpoint.card,
+        "card": checkpoint.card.to_dict(),
     }
     tensors = {k: v.detach().float().cpu().contiguous() for k, v in checkpoint.tensors.items()}
     save(tensors, path, {METADATA_KEY: json.dumps(meta)})

@@ -7,14 +7,14 @@ The latter leaves out calibration, card and name, so a calibrated copy shares it
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.config import DetectorConfig
+from dgsforensics.detector.facts import NO_FACTS, ModelCard
 from dgsforensics.detector.folders import sha256_of
 from dgsforensics.errors import CheckpointError, ConfigError
 
@@ -35,8 +35,7 @@ class DetectorHeader:
     weights_sha256: str
     """Digest of what decides a logit once the input is made: tensors, backbone, head, adapters."""
     path: Path
-    card: dict[str, Any] = field(default_factory=dict)
-    """The model card's facts: data, figures, limits."""
+    card: ModelCard = NO_FACTS
 
 
 def read(path: Path) -> DetectorHeader:
@@ -60,7 +59,7 @@ def read(path: Path) -> DetectorHeader:
     try:
         meta = json.loads(text)
         version, config, calibration = meta["format"], meta["config"], meta["calibration"]
-        card = dict(meta.get("card", {}))
+        told = meta.get("card", {})
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path.name}: damaged metadata ({error!r})") from error
     if version != FORMAT:
@@ -72,7 +71,7 @@ def read(path: Path) -> DetectorHeader:
         made = DetectorConfig.from_dict(config)
         if made.backbone.sha256 is None:  # a digest has to stand for all weights
             raise CheckpointError(f"{path.name} does not say which backbone weights it needs")
-        weights = _weights_digest(path, made)
+        weights, card = _weights_digest(path, made), ModelCard.from_dict(told)
         return DetectorHeader(made, Calibration.from_dict(calibration), digest, weights, path, card)
     except ConfigError as error:
         raise CheckpointError(f"{path.name}: {error.message}", error.hint) from error

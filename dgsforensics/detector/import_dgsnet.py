@@ -10,7 +10,6 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -20,6 +19,7 @@ from dgsforensics.detector.backbone import build_clip, read_tensors
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.detector.config import BackboneConfig, DetectorConfig, LoraConfig
+from dgsforensics.detector.facts import ModelCard
 from dgsforensics.detector.folders import sha256_of
 from dgsforensics.detector.lora import PROJECTIONS
 from dgsforensics.errors import CheckpointError
@@ -81,7 +81,11 @@ def read(path: Path, name: str, backbone: str = BACKBONE) -> tuple[Checkpoint, d
 
     tower = _under(state, f"{frozen}visual.")
     tensors = {f"head.{part}": state[head + part].clone() for part in ("weight", "bias")}
-    origin = {"file": _legible(path), "sha256": digest, "layout": "step 2" if rank else "step 1"}
+    origin: dict[str, str | float] = {
+        "file": _legible(path),
+        "sha256": digest,
+        "layout": "step 2" if rank else "step 1",
+    }
     lora = None
     if rank:
         adapted = _under(state, f"{_ADAPTED}visual.")
@@ -100,14 +104,14 @@ def read(path: Path, name: str, backbone: str = BACKBONE) -> tuple[Checkpoint, d
     return Checkpoint(config, Calibration.none(), tensors, _card(origin)), tower
 
 
-def _card(origin: dict[str, str]) -> dict[str, Any]:
-    return {
-        "summary": f"A detector of the reference code of DGS-Net (arXiv 2511.13108), imported from "
+def _card(origin: dict[str, str | float]) -> ModelCard:
+    return ModelCard(
+        summary="A detector of the reference code of DGS-Net (arXiv 2511.13108), imported from "
         f"what its {origin['layout']} saved. Nothing about it was measured by this program.",
-        "origin": origin,
-        "limits": list(LIMITS),
-        "licence": LICENCE,
-    }
+        origin=origin,
+        limits=LIMITS,
+        licence=LICENCE,
+    )
 
 
 def _legible(path: Path) -> str:

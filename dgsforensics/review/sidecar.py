@@ -6,22 +6,11 @@ detector had said are properties in a namespace of ours.
 
 import re
 from collections.abc import Sequence
-from xml.sax.saxutils import escape
 
+from dgsforensics import templates
 from dgsforensics.records import Decision, Judgement
-from dgsforensics.wording import printable
 
 NAMESPACE = "urn:dgsforensics:review:1#"
-_HEAD = f"""<?xml version="1.0" encoding="UTF-8"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/">
- <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-  <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"
-    xmlns:dgsf="{NAMESPACE}">
-"""
-_TAIL = """  </rdf:Description>
- </rdf:RDF>
-</x:xmpmeta>
-"""
 
 
 def render(decisions: Sequence[Decision]) -> bytes:
@@ -40,12 +29,14 @@ def render(decisions: Sequence[Decision]) -> bytes:
             "model": shown.model,
             "modelSha256": shown.model_sha256,
         }
-    lines = [_bag("dc:subject", [str(last.judgement)])]
-    lines.append(_bag("dgsf:reviewer", [decision.reviewer for decision in decisions]))
-    lines += [
-        f"   <dgsf:{name}>{_text(value)}</dgsf:{name}>\n" for name, value in properties.items()
-    ]
-    return (_HEAD + "".join(lines) + _TAIL).encode()
+    made = templates.page(
+        "review/sidecar.xmp",
+        namespace=NAMESPACE,
+        label=str(last.judgement),
+        reviewers=[decision.reviewer for decision in decisions],
+        properties=properties,
+    )
+    return f"{made}\n".encode()
 
 
 def label_of(content: bytes) -> Judgement:
@@ -54,13 +45,3 @@ def label_of(content: bytes) -> Judgement:
     if found is None:
         raise ValueError("not a sidecar of this program")
     return Judgement(found[1].decode())
-
-
-def _bag(name: str, values: Sequence[str]) -> str:
-    items = "".join(f"<rdf:li>{_text(value)}</rdf:li>" for value in values)
-    return f"   <{name}><rdf:Bag>{items}</rdf:Bag></{name}>\n"
-
-
-def _text(value: str) -> str:
-    """Return text escaped for XML, without what XML must not hold, such as control characters."""
-    return escape(printable(value))
