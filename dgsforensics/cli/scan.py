@@ -128,6 +128,15 @@ def scan(
             min=1, metavar="N", help="Refuse larger pictures.", show_default="250 million"
         ),
     ] = None,
+    max_memory: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="MB",
+            help="Decode with no more memory than that in all.",
+            show_default="half of what is free",
+        ),
+    ] = None,
     max_seconds: Annotated[
         float | None,
         typer.Option(
@@ -168,7 +177,12 @@ def scan(
     if "-" in map(str, paths or []) and files_from is not None:
         raise UsageError("give - or --files-from, not both")
 
-    given: dict[str, Any] = {"max_pixels": max_pixels, "max_seconds": max_seconds}
+    memory = max_memory and max_memory * 1_000_000
+    given: dict[str, Any] = {
+        "max_pixels": max_pixels,
+        "max_seconds": max_seconds,
+        "max_memory": memory,
+    }
     request = ScanRequest(
         paths=list(paths or []),
         files_from=files_from,

@@ -8,7 +8,8 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
@@ -17,10 +18,12 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from dgsforensics.detector import folders, header, views
+from dgsforensics.detector import decoding_pool, folders, header, views
 from dgsforensics.detector.calibration import Thresholds
 from dgsforensics.detector.header import DetectorHeader
-from dgsforensics.detector.read_ahead import ahead
+from dgsforensics.detector.memory import MemoryBudget, needed
+from dgsforensics.detector.preparation import PreparedImage, prepare, prepare_file
+from dgsforensics.detector.read_ahead import ahead, off_the_clock
 from dgsforensics.errors import (
     CaseError,
     ImageError,
@@ -30,9 +33,9 @@ from dgsforensics.errors import (
 from dgsforensics.files import content
 from dgsforensics.files.content import DEFAULT_LIMITS, Limits
 from dgsforensics.files.walk import find_files
-from dgsforensics.pictures import decoder, domain
+from dgsforensics.pictures import decoder
 from dgsforensics.pictures.decoder import Picture
-from dgsforensics.records import EarlierScore, Failure, FileFacts, Prediction, Status, Traits
+from dgsforensics.records import EarlierScore, Failure, FileFacts, Prediction, Status
 
 if TYPE_CHECKING:
     import torch
@@ -46,22 +49,12 @@ logger = logging.getLogger(__name__)
 NO_SCORE = "the model gave no finite score"
 MAX_AHEAD = 64
 """Inputs read ahead, twice over, where no batch size was asked for: enough for the largest."""
+_PATIENCE = 3
+"""Times the seconds of one file that it waits for the memory of others."""
 MAX_PENDING = 256
 """Rows that may wait for a batch to fill; then it is run half empty."""
 MAX_DELAY = 0.25
 """Seconds that rows without need of the model are gathered before they are handed on."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """An image ready for the model."""
-
-    facts: FileFacts
-    pixels: NDArray[np.uint8]
-    """(size, size, 3) RGB."""
-    note: str | None
-    domain: str | None
-    traits: Traits | None = None
 
 
 class Detector:
@@ -135,11 +128,13 @@ class Detector:
         Of an open image nothing but the pixels is known: path and hash stay empty.
         """
         if isinstance(image, PIL.Image.Image):
-            prepared = self._prepare(decoder.from_pil(image))
+            prepared = prepare(decoder.from_pil(image), self.config.input)
             path = Path()
         else:
             path = Path(image)
-            prepared = self._prepare(decoder.decode(content.read(path, limits), limits))
+            prepared = prepare(
+                decoder.decode(content.read(path, limits), limits), self.config.input
+            )
         [logit] = self.logits(prepared.pixels[None])
         if not math.isfinite(logit):
             raise UnreadableError(NO_SCORE)
@@ -178,19 +173,20 @@ class Detector:
         makes another picture of each, which is scored in its place. Both are called from the
         decoding threads.
         """
+        budget = MemoryBudget(limits.max_memory)
         size = batch or 0  # 0: what suits the device, known once the model is loaded
         threads = workers or min(4, os.cpu_count() or 1)
 
-        def prepare(item: Path | Failure) -> _Prepared | EarlierScore | Failure:
+        def load(item: Path | Failure) -> PreparedImage | EarlierScore | Failure:
             if isinstance(item, Failure):
                 return item
-            return self._load(item, limits, known, alter)
+            return self._load(item, limits, budget, known, alter)
 
-        pending: list[tuple[Path, _Prepared | EarlierScore | Failure]] = []
+        pending: list[tuple[Path, PreparedImage | EarlierScore | Failure]] = []
         waiting, flushed = 0, time.monotonic()
         window = 2 * (batch or MAX_AHEAD) + threads
         for item, result in ahead(
-            prepare, found, workers=threads, size=window, seconds=limits.max_seconds
+            load, found, workers=threads, size=window, seconds=limits.max_seconds
         ):
             path = item.path if isinstance(item, Failure) else item
             if result is None:
@@ -198,7 +194,7 @@ class Detector:
                 facts = FileFacts(size=content.size_of(path))
                 result = Failure(path, facts, Status.UNREADABLE, reason)
             pending.append((path, result))
-            waiting += isinstance(result, _Prepared)
+            waiting += isinstance(result, PreparedImage)
             size = size or (self.batch_size(batch) if waiting else 0)
             idle = waiting == 0 and time.monotonic() - flushed > MAX_DELAY
             if 0 < waiting == size or idle or len(pending) >= max(MAX_PENDING, 4 * size):
@@ -221,10 +217,10 @@ class Detector:
         return self.forward.logits(pixels, batch or len(pixels))
 
     def _flush(
-        self, pending: list[tuple[Path, _Prepared | EarlierScore | Failure]], size: int
+        self, pending: list[tuple[Path, PreparedImage | EarlierScore | Failure]], size: int
     ) -> tuple[list[Prediction | Failure], int]:
         """Score what waits; also returns the batch size that fitted into memory."""
-        fresh = [row.pixels for _, row in pending if isinstance(row, _Prepared)]
+        fresh = [row.pixels for _, row in pending if isinstance(row, PreparedImage)]
         scores, size = self._logits_that_fit(fresh, size)
         logits = iter(scores)
         rows: list[Prediction | Failure] = []
@@ -235,7 +231,7 @@ class Detector:
                 case EarlierScore():
                     judged = self._judge(path, row, row.logit)
                     rows.append(replace(judged, cached=True, traits=row.traits, origin=row.origin))
-                case _Prepared():
+                case PreparedImage():
                     logit = next(logits)
                     if math.isfinite(logit):
                         judged = self._judge(path, row, logit)
@@ -254,8 +250,7 @@ class Detector:
             try:
                 return self.logits(np.stack(fresh), size), size
             except (MemoryError, RuntimeError) as error:
-                if size == 1 or not self.forward.ran_out_of_memory(error):
-                    raise
+                self.forward.make_room(error, size)
                 size //= 2
                 logger.warning("out of memory: going on with batches of %d", size)
         return [], size
@@ -264,20 +259,28 @@ class Detector:
         self,
         path: Path,
         limits: Limits,
+        budget: MemoryBudget,
         known: Callable[[str], EarlierScore | None] | None,
         alter: Callable[[Picture], Picture] | None,
-    ) -> _Prepared | EarlierScore | Failure:
+    ) -> PreparedImage | EarlierScore | Failure:
         """Read, look up, decode and select; runs in a thread. Only a `CaseError` ends the scan."""
         facts = FileFacts()
         try:
             data = content.read(path, limits)
             facts = decoder.facts_of(data)
-            if known and facts.sha256 and (earlier := known(facts.sha256)):
-                return views.with_traits(earlier, data, limits)
-            picture = decoder.decode(data, limits, facts)
-            if alter:
-                return self._prepare(alter(picture))
-            return replace(self._prepare(picture), traits=views.traits(data, picture))
+            earlier = known(facts.sha256) if known and facts.sha256 else None
+            if earlier is not None and earlier.traits is not None:
+                return earlier
+            need = needed(data, facts.format, budget.total)
+            with ExitStack() as stack:
+                with off_the_clock():
+                    stack.enter_context(budget.lent(need, _PATIENCE * limits.max_seconds))
+                if earlier is not None:
+                    return views.with_traits(earlier, data, limits)
+                if alter is not None:
+                    picture = alter(decoder.decode(data, limits, facts))
+                    return prepare(picture, self.config.input)
+                return self._prepared(data, facts, limits, need)
         except ImageError as error:
             status = (
                 Status.UNSUPPORTED if isinstance(error, UnsupportedError) else Status.UNREADABLE
@@ -294,14 +297,14 @@ class Detector:
             facts = FileFacts(size=content.size_of(path))
         return Failure(path, facts, status, reason)
 
-    def _prepare(self, picture: Picture) -> _Prepared:
-        pixels, remark = views.input_pixels(self.config.input, picture)
-        found = domain.recognise(picture.pixels)
-        notes = (found and f"out of domain: {found}", picture.note, remark)
-        text = "; ".join(note for note in notes if note)
-        return _Prepared(picture.facts, pixels, text or None, found)
+    def _prepared(self, data: bytes, facts: FileFacts, limits: Limits, need: int) -> PreparedImage:
+        """Decode and select, in this thread or in a process that can be ended."""
+        if not decoding_pool.is_risky(data, facts.format):
+            return prepare_file(data, facts, limits, self.config.input)
+        with off_the_clock():  # the pool has a clock of its own
+            return decoding_pool.pool.prepare(data, facts, limits, self.config.input, need)
 
-    def _judge(self, path: Path, row: _Prepared | EarlierScore, logit: float) -> Prediction:
+    def _judge(self, path: Path, row: PreparedImage | EarlierScore, logit: float) -> Prediction:
         return Prediction(
             path=path,
             facts=row.facts,
@@ -313,4 +316,5 @@ class Detector:
             model_sha256=self.sha256,
             reason=row.note,
             domain=row.domain,
+            missing=row.missing,
         )

@@ -17,12 +17,14 @@ from dgsforensics.detector import checkpoint
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.detector.devices import cudnn_without_tf32, is_out_of_memory, pick_device
 from dgsforensics.detector.model import DetectorModel
-from dgsforensics.errors import CheckpointError
+from dgsforensics.errors import CheckpointError, DeviceError
 
 logger = logging.getLogger(__name__)
 
 AUTO_BATCH = {"cpu": 4, "mps": 16, "cuda": 64}
 """Images in a forward pass when nobody says otherwise. On a CPU larger ones are no faster."""
+
+_MORE = "close other programs, or allow this one more (ulimit -v)"
 
 
 class ForwardPass:
@@ -47,13 +49,18 @@ class ForwardPass:
             result += logits[: len(rows)].tolist()
         return result
 
-    def ran_out_of_memory(self, error: Exception) -> bool:
-        """Tell whether a smaller batch may fit after an error, and make room for it."""
+    def make_room(self, error: Exception, batch: int) -> None:
+        """Free what is not needed, so that a smaller batch may fit.
+
+        Raises the error where it says nothing of memory, and `DeviceError` where one image was
+        too many.
+        """
         if not is_out_of_memory(error):
-            return False
+            raise error
+        if batch == 1:
+            raise DeviceError("not enough memory to run the detector", _MORE) from error
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        return True
 
 
 def load(path: Path, sha256: str, device: str, backbone_weights: Path | None) -> ForwardPass:
@@ -67,6 +74,11 @@ def load(path: Path, sha256: str, device: str, backbone_weights: Path | None) ->
     source = checkpoint.read(path)
     if source.sha256 != sha256:
         raise CheckpointError(f"{path} was replaced meanwhile", "start again")
-    made = ForwardPass(source, checkpoint.build_model(source, backbone_weights), chosen)
+    try:
+        made = ForwardPass(source, checkpoint.build_model(source, backbone_weights), chosen)
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise DeviceError("not enough memory to load the detector", _MORE) from error
+        raise
     logger.info("loaded %s in %.1f s", source.config.name, time.monotonic() - began)
     return made

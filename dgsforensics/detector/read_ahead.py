@@ -13,7 +13,8 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -41,6 +42,23 @@ class _Task(Generic[Item, Result]):
     result: Result | None = None
     error: BaseException | None = None
     abandoned: bool = False
+
+
+_mine = threading.local()
+"""The task that a thread is at."""
+
+
+@contextmanager
+def off_the_clock() -> Iterator[None]:
+    """Let what the work waits for not count as its time; outside of a window this does nothing."""
+    task: _Task[Any, Any] | None = getattr(_mine, "task", None)
+    if task is not None:
+        task.started = None
+    try:
+        yield
+    finally:
+        if task is not None:
+            task.started = time.monotonic()
 
 
 def ahead(
@@ -141,13 +159,19 @@ def _finished(task: _Task[Item, Result], seconds: float) -> bool:
 
     At the end it gets a little more: time in which this process was suspended is not its fault.
     """
-    while not task.done.wait(0.05 if task.started is None else _left(task.started, seconds)):
-        if task.started is not None and _left(task.started, seconds) <= 0:
+    while not task.done.wait(_until_due(task, seconds)):
+        started = task.started  # once, for the thread may set it meanwhile
+        if started is not None and _left(started, seconds) <= 0:
             if task.done.wait(min(seconds, GRACE)):
                 return True
             task.abandoned = True
             return False
     return True
+
+
+def _until_due(task: _Task[Item, Result], seconds: float) -> float:
+    started = task.started
+    return 0.05 if started is None else _left(started, seconds)
 
 
 def _left(started: float, seconds: float) -> float:
@@ -161,6 +185,7 @@ def _serve(
     while (task := tasks.get()) is not None:
         if task.abandoned:
             continue
+        _mine.task = task
         task.started = time.monotonic()
         try:
             task.result = work(task.item)

@@ -4,11 +4,12 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import BinaryIO
 
 from dgsforensics.errors import ConfigError, UnreadableError, UnsupportedError
+from dgsforensics.files import memory
 from dgsforensics.files.kinds import HEAD
 
 
@@ -24,12 +25,15 @@ class Limits:
     max_seconds: float = 30.0
     """Kept by whoever runs `load` in a thread of its own; decoders cannot be interrupted."""
 
+    max_memory: int = field(default_factory=memory.budget)
+    """Bytes that all files being decoded may take together; kept by whoever runs `load`."""
+
     def __post_init__(self) -> None:
         """Refuse what would refuse everything."""
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for limit in fields(self):
+            value = getattr(self, limit.name)
             if not value > 0:
-                raise ConfigError(f"{field.name} must be above 0, not {value}")
+                raise ConfigError(f"{limit.name} must be above 0, not {value}")
 
 
 DEFAULT_LIMITS = Limits()
