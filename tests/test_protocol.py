@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from dgsforensics.datasets.labelled import ListedImage
-from dgsforensics.evaluation.protocol import ENOUGH, Protocol, measure
+from dgsforensics.evaluation.protocol import ENOUGH, SourceProtocol, measure
 from dgsforensics.evaluation.slices import SliceImage
 from dgsforensics.records import FileFacts, Label
 
@@ -28,7 +28,7 @@ def entry(source: str, generator: str | None) -> SliceImage:
 
 def measured(
     cells: dict[tuple[str, str | None], list[float]], threshold: float = 0.0, outside: float = 99.0
-) -> Protocol:
+) -> SourceProtocol:
     """The protocol of logits by source and generator; those of `outside` are out of domain."""
     pairs = [(entry(*cell), logit) for cell, logits in cells.items() for logit in logits]
     logits = np.array([logit for _, logit in pairs])

@@ -14,7 +14,7 @@ from dgsforensics.detector.facts import CardTable, Row
 from dgsforensics.errors import UsageError
 from dgsforensics.evaluation import protocol, protocol_table, run, tiers
 from dgsforensics.evaluation.output import Evaluation, head_of, interval, number
-from dgsforensics.evaluation.protocol import Protocol
+from dgsforensics.evaluation.protocol import SourceProtocol
 from dgsforensics.wording import printable
 
 _TIERS = (
@@ -80,7 +80,7 @@ def _row(sample: Sample) -> dict[str, Any]:
     return {name: value for name, value in row.items() if value is not None}
 
 
-def _whole(protocols: Sequence[Protocol]) -> CardTable:
+def _whole(protocols: Sequence[SourceProtocol]) -> CardTable:
     columns = [protocol_table.summary(found) for found in protocols]
     rows = [
         {"": line[0][0]} | {p.tier: value for p, (_, value) in zip(protocols, line, strict=True)}
@@ -93,7 +93,7 @@ def _whole(protocols: Sequence[Protocol]) -> CardTable:
     return CardTable("Sources never seen", note, tuple(rows))
 
 
-def _by_source(found: Protocol) -> CardTable:
+def _by_source(found: SourceProtocol) -> CardTable:
     heads = ["real", "flagged", "95 % ", "generated", "found", "95 %", "AUROC", "pair"]
     rows = [
         {"": printable(figures.name)}

@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from dgsforensics.evaluation.bootstrap import Estimate
-from dgsforensics.evaluation.protocol import Protocol
+from dgsforensics.evaluation.protocol import SourceProtocol
 from dgsforensics.records import UnreadFile
 from dgsforensics.tables import csv_line, to_json
 from dgsforensics.wording import printable
@@ -129,7 +129,7 @@ class Evaluation:
     rows: tuple[FigureRow, ...]
     differences: tuple[Difference, ...]
     curves: tuple[Curves, ...]
-    protocols: tuple[Protocol, ...] = ()
+    protocols: tuple[SourceProtocol, ...] = ()
     """By detector and tier; none where the data name fewer than two sources."""
 
 

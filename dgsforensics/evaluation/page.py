@@ -20,7 +20,7 @@ from dgsforensics.evaluation.output import (
     interval,
     number,
 )
-from dgsforensics.evaluation.protocol import Protocol
+from dgsforensics.evaluation.protocol import SourceProtocol
 from dgsforensics.evaluation.protocol_table import SOURCE_HEADS, source_cells, summary
 
 Facts = Sequence[tuple[str, str]]
@@ -43,7 +43,7 @@ class _DetectorPart:
 
     name: str
     figures: Sequence[FigureRow]
-    protocols: Sequence[Protocol]
+    protocols: Sequence[SourceProtocol]
     """Empty where the data name no two sources."""
 
 

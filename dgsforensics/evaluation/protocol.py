@@ -47,7 +47,7 @@ class SourceFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
+class SourceProtocol:
     """One detector in one tier; means are over sources with `ENOUGH` images, None without any."""
 
     detector: str
@@ -87,7 +87,7 @@ def measure(
     logits: Floats,
     outside: Bools,
     threshold: float,
-) -> Protocol | None:
+) -> SourceProtocol | None:
     """Return the figures of all entries with a score; None where they name fewer than two sources.
 
     `logits` (N,), not a number where there is none; `outside` (N,), whether an image is out of
@@ -130,7 +130,7 @@ def measure(
     shares = [float(flags[members].mean()) for members in real_cells.values()]
     over = [_mean(ranked), _mean(by_generator)]
     both = [value for value in over if value is not None]
-    return Protocol(
+    return SourceProtocol(
         detector=detector,
         tier=tier,
         sources=tuple(found),

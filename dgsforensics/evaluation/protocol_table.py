@@ -5,7 +5,7 @@ from typing import Any
 from rich.table import Table
 
 from dgsforensics.evaluation.output import NOTHING, Evaluation
-from dgsforensics.evaluation.protocol import Protocol, SourceFigures
+from dgsforensics.evaluation.protocol import SourceFigures, SourceProtocol
 from dgsforensics.wording import printable
 
 SOURCE_HEADS = ("real", "flagged", "95 %", "gen.", "found", "95 %", "AUROC", "pair")
@@ -17,7 +17,7 @@ def tables(found: Evaluation) -> list[Table]:
     return [table for protocol in found.protocols for table in _tables(protocol)]
 
 
-def summary(protocol: Protocol) -> list[tuple[str, str]]:
+def summary(protocol: SourceProtocol) -> list[tuple[str, str]]:
     """Return what a protocol comes to, as names and values for people."""
     sources, generators = protocol.counted_sources, protocol.counted_generators
     return [
@@ -46,7 +46,7 @@ def source_cells(figures: SourceFigures) -> list[str]:
     return [*cells, _decimals(figures.auroc), _decimals(figures.pair)]
 
 
-def _tables(protocol: Protocol) -> list[Table]:
+def _tables(protocol: SourceProtocol) -> list[Table]:
     title = f"{printable(protocol.detector)}, {protocol.tier}"
     style: dict[str, Any] = {"box": None, "header_style": "bold", "pad_edge": False}
     by_source = Table(title=f"{title}: by source", title_justify="left", **style)

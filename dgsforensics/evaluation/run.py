@@ -29,7 +29,7 @@ from dgsforensics.evaluation.output import (
     FigureRow,
     Subject,
 )
-from dgsforensics.evaluation.protocol import Protocol
+from dgsforensics.evaluation.protocol import SourceProtocol
 from dgsforensics.evaluation.scorecard import JudgedDetector
 from dgsforensics.evaluation.slices import SliceImage
 from dgsforensics.interrupts import remembered_interrupt
@@ -105,7 +105,7 @@ def run(request: EvaluationRequest, tell: Tell) -> Evaluation:
     rows: list[FigureRow] = []
     differences: list[Difference | None] = []
     curves: list[Curves | None] = []
-    protocols: list[Protocol] = []
+    protocols: list[SourceProtocol] = []
     todo = len(request.tiers) * len(contenders) * len(parts)
     for tier in request.tiers:
         first = contenders[0], logits[contenders[0].name, tier][used]
