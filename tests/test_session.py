@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -464,14 +465,14 @@ def both(case: Case, tmp_path: Path) -> Iterator[tuple[Review, Review]]:
 
 def meanwhile(review: Review, what: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
     """Have something done just before the review's next step is written."""
-    append = review._log.append
+    append = Log.append
 
-    def late(*arguments: object, **options: object) -> object:
-        monkeypatch.setattr(review._log, "append", append)
+    def late(log: Log, *arguments: Any, **options: Any) -> object:
+        monkeypatch.setattr(Log, "append", append)
         what()
-        return append(*arguments, **options)
+        return append(log, *arguments, **options)
 
-    monkeypatch.setattr(review._log, "append", late)
+    monkeypatch.setattr(Log, "append", late)
 
 
 def test_two_undos_at_once_take_two_steps(
@@ -551,6 +552,7 @@ def test_a_real_second_process(case: Case, tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
+from typing import Any
 from dgsforensics.records import Judgement
 from dgsforensics.review.session import Review
 from dgsforensics.case.store import Case
@@ -573,7 +575,7 @@ def test_a_log_that_begins_in_the_middle_is_no_reason_to_stop(case: Case) -> Non
     scan(case, [scored("a.jpg")])
     review = Review(case, "ann")
     review.label(review.items, AI)
-    entry = next(iter(review._history.undo[0]))
+    [entry] = Log(case).after()
     from dgsforensics.case.decisions import LogEntry
 
     made = LogEntry(entry.path, entry.sha256, REAL, "", None)
