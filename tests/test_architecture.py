@@ -56,7 +56,7 @@ THIRD_PARTY = {
     },
     "evaluation": {"PIL", "numpy", "platformdirs", "rich"},
     "pictures": {"PIL", "numpy", "pillow_heif", "rawpy", "simplejpeg"},
-    "review": {"numpy", "rich"},
+    "review": {"numpy"},
     "scan": {"rich"},
     "settings": {"platformdirs"},
     "templates": {"jinja2", "markupsafe"},

@@ -17,6 +17,7 @@ from textual.pilot import Pilot
 
 from conftest import encode, photo
 from dgsforensics.case.decisions import Log
+from dgsforensics.case.scans import ScanSettings
 from dgsforensics.case.store import Case
 from dgsforensics.records import (
     Decision,
@@ -25,7 +26,6 @@ from dgsforensics.records import (
     FileFacts,
     Mark,
     Prediction,
-    ScanSettings,
     Status,
     Traits,
     Verdict,
