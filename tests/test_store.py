@@ -32,7 +32,8 @@ from dgsforensics.records import (
 )
 
 REPO = Path(__file__).resolve().parents[1]
-SETTINGS = ScanSettings("0.1.0", "tiny", "m" * 64, "clip224/1", 0.9, {"fpr": 0.01, "x": ["y"]})
+KEPT = ScanOptions(fpr=0.01, others={"x": ["y"]})
+SETTINGS = ScanSettings("0.1.0", "tiny", "m" * 64, "clip224/1", 0.9, KEPT)
 
 
 def sha(text: str) -> str:
