@@ -35,6 +35,7 @@ from peer import NAME, Answer, Score, made_environment, running
 from PIL import Image
 
 from dgsforensics import Detector
+from dgsforensics.choices import SliceBy
 from dgsforensics.datasets.labelled import ListedImage, as_sample, read
 from dgsforensics.detector.folders import weights_folder
 from dgsforensics.errors import ImageError
@@ -111,7 +112,10 @@ def main() -> None:
                 seconds += [{"tier": tier, "detector": n, "seconds": t} for n, t in times.items()]
                 failures += failed
     if options.json:
-        found = {"rows": rows, "differences": differences}
+        found: dict[str, Sequence[FigureRow | Difference]] = {
+            "rows": rows,
+            "differences": differences,
+        }
         document |= {k: [dataclasses.asdict(row) for row in part] for k, part in found.items()}
         document |= {"seconds": seconds, "failures": failures}
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -216,7 +220,7 @@ def figures(
     """All images, then each source with both classes."""
     rows, differences = [], []
     first = detectors[0][0]
-    for part in slices.cut(entries, "source"):
+    for part in slices.cut(entries, SliceBy.SOURCE):
         labels = {entries[i].listed.label for i in part.rows}
         if len(labels) > 1:
             for contender, _ in detectors:

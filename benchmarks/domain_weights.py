@@ -207,7 +207,8 @@ def fit(photographs: Rows, drawn: Rows, kinds: np.ndarray) -> np.ndarray:
     features = scaler.transform(np.r_[graphic, photograph])
     labels = np.r_[np.ones(len(graphic)), np.zeros(len(photograph))]
     model = LogisticRegression(max_iter=2000).fit(features, labels, sample_weight=weights)
-    return (model.coef_[0] / scaler.scale_).round(2)
+    weights_of: np.ndarray = (model.coef_[0] / scaler.scale_).round(2)
+    return weights_of
 
 
 def cut_off(photographs: Rows, sums: np.ndarray) -> float:

@@ -14,8 +14,10 @@ Random = np.random.Generator
 Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]
 
-SIZES = ((160, 120), (256, 256), (320, 240), (480, 360), (640, 480), (800, 600), (1024, 768))
-SIZES += ((1280, 720), (1654, 2339), (1920, 1080))
+SIZES = (
+    *((160, 120), (256, 256), (320, 240), (480, 360), (640, 480), (800, 600), (1024, 768)),
+    *((1280, 720), (1654, 2339), (1920, 1080)),
+)
 WORDS = "where several people were away until noon nobody could say which of the old keys was meant"
 WORDS += (
     " for the gate by the river 17 208 4.5 % north east page item total open close save edit view"

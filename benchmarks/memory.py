@@ -14,8 +14,17 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dgsforensics.files.walk import find_files
+
+
+def _no_logits(self: object, pixels: NDArray[np.uint8], batch: int | None = None) -> list[float]:
+    """In place of the forward pass."""
+    return [0.0] * len(pixels)
 
 
 def scan_and_report(folder: Path, no_model: bool) -> None:
@@ -24,7 +33,7 @@ def scan_and_report(folder: Path, no_model: bool) -> None:
     from dgsforensics.detector import detector
 
     if no_model:
-        detector.Detector.logits = lambda self, pixels, batch=None: [0.0] * len(pixels)
+        patch.object(detector.Detector, "logits", _no_logits).start()
     sys.argv = ["dgsf", "scan", str(folder), "-q", "--output", str(folder) + ".jsonl"]
     sys.argv += ["--case", str(folder) + ".case"]
     try:

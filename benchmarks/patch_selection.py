@@ -15,13 +15,17 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from dgsforensics.pictures import decoder, patches
+
+T = TypeVar("T")
 
 SIZES = {"0.3 MP": (640, 480), "2 MP": (1920, 1080), "12 MP": (4000, 3000)}
 
@@ -75,7 +79,7 @@ def chosen(entropies: np.ndarray) -> tuple[set[int], set[int]]:
     return set(order[:24].tolist()), set(order[-25:].tolist())
 
 
-def timed(function, *arguments):
+def timed(function: Callable[..., T], *arguments: object) -> tuple[float, T]:
     started = time.perf_counter()
     result = function(*arguments)
     return time.perf_counter() - started, result

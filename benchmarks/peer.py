@@ -15,6 +15,7 @@ import sys
 import venv
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -67,7 +68,7 @@ def made_environment(folder: Path) -> Path:
     print(f"installing {NAME} {VERSION}", file=sys.stderr, flush=True)
     venv.create(folder, with_pip=True)
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-    command = [python, "-m", "pip", "install", "--quiet", f"{NAME}=={VERSION}"]
+    command = [str(python), "-m", "pip", "install", "--quiet", f"{NAME}=={VERSION}"]
     subprocess.run(command, check=True, stdout=sys.stderr)
     return python
 
@@ -84,16 +85,18 @@ def running(
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment["ORT_INTRA_THREADS"] = str(torch.get_num_threads())
     pipe = subprocess.PIPE
-    command = [python.absolute(), "-I", "-c", PROGRAM]
+    command = [str(python.absolute()), "-I", "-c", PROGRAM]
     with subprocess.Popen(
         command, stdin=pipe, stdout=pipe, cwd=folder, env=environment, encoding="utf-8"
     ) as process:
 
-        def answer() -> dict:
+        def answer() -> dict[str, Any]:
+            assert process.stdout is not None  # it is a pipe
             line = process.stdout.readline()
             if not line:
                 raise SystemExit(f"{NAME} ended with status {process.wait()}; see above")
-            return json.loads(line)
+            said: dict[str, Any] = json.loads(line)
+            return said
 
         hello = answer()
         if hello["versions"][NAME] != VERSION:
@@ -107,7 +110,7 @@ def running(
                 print(json.dumps(str(path.absolute())), file=process.stdin, flush=True)
             found = answer()
             if "failure" in found:
-                return found["failure"]
+                return str(found["failure"])
             # Four decimals: half of one stands for 0 and 1, and beside the threshold they may lie.
             logit = plain.logit(min(max(found["probability"], 5e-5), 1 - 5e-5))
             return max(logit, upper) if found["flagged"] else min(logit, below), False

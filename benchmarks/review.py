@@ -17,16 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from dgsforensics.case.scans import ScanOptions, ScanSettings, StoredScale
 from dgsforensics.case.store import Case
-from dgsforensics.records import (
-    Evidence,
-    FileFacts,
-    Mark,
-    Prediction,
-    ScanSettings,
-    Traits,
-    Verdict,
-)
+from dgsforensics.records import Evidence, FileFacts, Mark, Prediction, Traits, Verdict
 from dgsforensics.review.session import Review
 from dgsforensics.tui.app import ReviewApp
 from dgsforensics.tui.choice import Choice
@@ -49,8 +42,7 @@ KEYS = {
 def made_up(path: Path, rows: int) -> None:
     """A case file with so many images."""
     rng = random.Random(0)
-    thresholds = {"lower": -1.0, "upper": 3.0, "origin": "made up"}
-    options = {"temperature": 2.0, "intercept": 0.0, "thresholds": thresholds}
+    options = ScanOptions(scale=StoredScale(2.0, 0.0, -1.0, 3.0, "made up"))
     settings = ScanSettings("0", "made-up", "0" * 64, "none", 0.817, options)
     camera = Evidence(Mark.CAMERA, "EXIF", "camera", "Made Up 1")
     with Case.open(path) as case:

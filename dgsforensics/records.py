@@ -3,10 +3,8 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 
 class Label(StrEnum):
@@ -267,40 +265,6 @@ class ScanSummary:
     def total(self) -> int:
         """All files."""
         return self.scored + self.failed
-
-
-@dataclass(frozen=True, slots=True)
-class ScanSettings:
-    """What decides the scores of a scan, and what a report must state."""
-
-    tool_version: str
-    model: str
-    model_sha256: str
-    preprocessing: str
-    """Opaque: a score is used again only under an equal key."""
-    threshold: float
-    """The probability in [0, 1] from which an image is flagged."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Anything else worth keeping, as JSON allows."""
-    weights_sha256: str | None = None
-    """Digest of what makes the logit, calibration aside; scores are kept by it. None: an older
-    version, which did not say; the detector file's digest stands in."""
-
-    @property
-    def weights(self) -> str:
-        """By what the scores of this scan are found."""
-        return self.weights_sha256 or self.model_sha256
-
-
-@dataclass(frozen=True, slots=True)
-class ScanInfo:
-    """A scan as stored."""
-
-    id: int
-    started: datetime
-    finished: datetime | None
-    """None while it runs, and for good if it was interrupted."""
-    settings: ScanSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from conftest import encode, photo
+from dgsforensics.case.scans import ScanOptions, ScanSettings, StoredScale
 from dgsforensics.case.store import Case
 from dgsforensics.detector.calibration import Thresholds
 from dgsforensics.records import (
@@ -13,7 +14,6 @@ from dgsforensics.records import (
     FileFacts,
     Mark,
     Prediction,
-    ScanSettings,
     Status,
     Traits,
     Verdict,
@@ -26,7 +26,7 @@ SETTINGS = ScanSettings(
     MODEL,
     "v1",
     0.5,
-    {"temperature": 1.0, "intercept": 0.0, "thresholds": {"lower": -1, "upper": 0, "origin": "x"}},
+    ScanOptions(scale=StoredScale(1.0, 0.0, -1, 0, "x")),
 )
 NAMES = ("a.png", "sub/b.png", "sub/c.png", "sub/deep/d.png")
 

@@ -5,17 +5,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from dgsforensics.case.scans import ScanOptions, ScanSettings, StoredScale
 from dgsforensics.case.store import Case, Scan
-from dgsforensics.records import (
-    Evidence,
-    Failure,
-    FileFacts,
-    Prediction,
-    ScanSettings,
-    Status,
-    Traits,
-    Verdict,
-)
+from dgsforensics.records import Evidence, Failure, FileFacts, Prediction, Status, Traits, Verdict
 
 PHOTOS = Path("/photos")
 MODEL = "m" * 64
@@ -25,13 +17,17 @@ SETTINGS = ScanSettings(
     MODEL,
     "clip224/1",
     0.75,
-    {
-        "temperature": 2.0,
-        "intercept": 0.5,
-        "thresholds": {"lower": -1.0, "upper": 1.0, "origin": "false-positive rate 0.01"},
-    },
+    ScanOptions(scale=StoredScale(2.0, 0.5, -1.0, 1.0, "false-positive rate 0.01")),
 )
-OLD = replace(SETTINGS, options={"device": "cpu"})
+
+
+def scaled(**changes: object) -> ScanSettings:
+    """Settings whose scores mean something else."""
+    scale = replace(SETTINGS.options.scale, **changes)  # type: ignore[type-var, arg-type]
+    return replace(SETTINGS, options=ScanOptions(scale=scale))
+
+
+OLD = replace(SETTINGS, options=ScanOptions(device="cpu"))
 """As a version left them that kept no calibration."""
 
 

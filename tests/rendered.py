@@ -1,6 +1,7 @@
 """Rendered pictures that are no photographs, made with nothing but Pillow and its own font."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -36,7 +37,7 @@ def gallery(width: int = 640, height: int = 480) -> dict[str, Image.Image]:
         "checkerboard": _image(((x // 32 + y // 32) % 2 * 255)[..., None].repeat(3, 2)),
         "fine checkerboard": _image(((x // 2 + y // 2) % 2 * 255)[..., None].repeat(3, 2)),
         "page": _drawn(width, height, "white", _text),
-        "dark page": _drawn(width, height, (20, 24, 30), _text),
+        "dark page": _drawn(width, height, (20, 24, 30), partial(_text, dark=True)),
         "scanned page": _image(paper).rotate(1.5, Image.Resampling.BICUBIC, fillcolor=(235,) * 3),
         "window": _drawn(width, height, (236, 238, 242), _window),
         "bar chart": _drawn(width, height, "white", _bars),
@@ -60,8 +61,9 @@ def _drawn(
     return image
 
 
-def _text(draw: Draw, width: int, height: int, left: int = 20, top: int = 20) -> None:
-    dark = draw._image.getpixel((0, 0))[0] < 128  # type: ignore[attr-defined]
+def _text(
+    draw: Draw, width: int, height: int, left: int = 20, top: int = 20, *, dark: bool = False
+) -> None:
     font = ImageFont.load_default(16)
     for i, y in enumerate(range(top, height - 24, 22)):
         line = " ".join(WORDS[(i * 5 + k) % len(WORDS)] for k in range(4 + i * 7 % 9))

@@ -141,9 +141,9 @@ def test_one_label_is_no_pass_over_all(case: Case, monkeypatch: pytest.MonkeyPat
     say(case, "bob", [AI] * 6)
     ann = say(case, "ann", [AI] * 6)
     asked = []
-    pairs = History._pairs
+    pairs = History.pairs_of
     monkeypatch.setattr(
-        History, "_pairs", lambda seen, sha256: asked.append(sha256) or pairs(seen, sha256)
+        History, "pairs_of", lambda seen, sha256: asked.append(sha256) or pairs(seen, sha256)
     )
     ann.label(ann.items[:1], REAL)
     assert [(pair.both, pair.same) for pair in with_others(ann)] == [(6, 5)]

@@ -56,7 +56,7 @@ THIRD_PARTY = {
     },
     "evaluation": {"PIL", "numpy", "platformdirs", "rich"},
     "pictures": {"PIL", "numpy", "pillow_heif", "rawpy", "simplejpeg"},
-    "review": {"numpy", "rich"},
+    "review": {"numpy"},
     "scan": {"rich"},
     "settings": {"platformdirs"},
     "templates": {"jinja2", "markupsafe"},
@@ -345,6 +345,30 @@ def test_the_readme_shows_the_tree() -> None:
     listed = {room(name) for name in MODULES} - {"__init__", "__main__", "trainer"}
     there = {name: is_folder(name) for name in listed}
     assert shown == sorted(f"{name}/" if there[name] else f"{name}.py" for name in listed)
+
+
+# The tests
+
+
+OF_LIBRARIES = {
+    "_post_mouse_events",  # Textual's pilot has no wheel
+    "_compositor",  # and what is on its screen as text
+    "_background_screens",
+}
+"""Names that tests have to take from a library that offers no others."""
+UNTIL_THE_SCREEN_HAS_SEAMS = {"_row", "_explainer"}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "tests").glob("*.py")), ids=lambda file: file.stem)
+def test_tests_use_public_names(file: Path) -> None:
+    private = re.compile(r"_[a-z]\w*")
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "os"):
+            found = {node.attr} if private.fullmatch(node.attr) else set()
+            assert found <= OF_LIBRARIES | UNTIL_THE_SCREEN_HAS_SEAMS, f"line {node.lineno}"
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [alias.name for alias in node.names]
+            assert not list(filter(private.fullmatch, names)), f"line {node.lineno}"
 
 
 # The rules can be broken

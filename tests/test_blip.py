@@ -85,7 +85,7 @@ def lines(cache):
 
 @pytest.fixture
 def no_model(monkeypatch):
-    monkeypatch.setattr(blip, "_load", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(blip, "load", lambda *_: pytest.fail("the model was loaded"))
 
 
 def test_captions_are_those_of_transformers(model, samples, tmp_path):
@@ -114,7 +114,7 @@ def test_order_batch_and_company_make_no_difference(model, samples, tmp_path):
 
 def test_the_model_always_sees_a_full_batch(model, samples, tmp_path, monkeypatch):
     sizes = []
-    load = blip._load
+    load = blip.load
 
     def recording(*arguments):
         processor, network = load(*arguments)
@@ -122,14 +122,14 @@ def test_the_model_always_sees_a_full_batch(model, samples, tmp_path, monkeypatc
         network.generate = lambda **k: sizes.append(len(k["pixel_values"])) or generate(**k)
         return processor, network
 
-    monkeypatch.setattr(blip, "_load", recording)
+    monkeypatch.setattr(blip, "load", recording)
     assert len(caption(samples, str(model), tmp_path / "cache", CPU, batch=3)) == 7
     assert sizes == [3, 3, 3]
 
 
 def test_what_is_cached_is_not_written_again(model, samples, tmp_path, monkeypatch):
     first = caption(samples, str(model), tmp_path / "cache", CPU)
-    monkeypatch.setattr(blip, "_load", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(blip, "load", lambda *_: pytest.fail("the model was loaded"))
     for sample in samples:
         sample.path.unlink()
     monkeypatch.chdir(model.parent)  # the same folder under another name

@@ -9,7 +9,7 @@ import pytest
 import tiny_clip
 from dgsforensics.datasets.labelled import Sample
 from dgsforensics.records import Label
-from dgsforensics.trainer.candidates import Candidate, Choice, Kind, choose
+from dgsforensics.trainer.candidates import Candidate, Kind, TrainingChoice, choose
 
 REAL, GENERATED = 60, 60
 
@@ -42,7 +42,7 @@ def candidate(kind: Kind, own: float, known: float | None, held: int = 1, seed: 
     return Candidate(kind, f"the {kind}", logits, tiny_clip.config(), {})
 
 
-def result(*trained: Candidate, base: Candidate | None, allowed: float = 0.02) -> Choice:
+def result(*trained: Candidate, base: Candidate | None, allowed: float = 0.02) -> TrainingChoice:
     return choose(base, trained, [*OWN, *KNOWN], CONTENTS, allowed)
 
 

@@ -14,19 +14,12 @@ import made_case
 from conftest import photo
 from dgsforensics.case import connection, location, merging, schema, scores
 from dgsforensics.case.decisions import Log, LogEntry
+from dgsforensics.case.scans import ScanSettings
 from dgsforensics.case.store import Case
 from dgsforensics.case.verification import verify
 from dgsforensics.detector import folders, header
 from dgsforensics.errors import CaseError
-from dgsforensics.records import (
-    Action,
-    FileFacts,
-    Judgement,
-    Prediction,
-    ScanSettings,
-    Traits,
-    Verdict,
-)
+from dgsforensics.records import Action, FileFacts, Judgement, Prediction, Traits, Verdict
 
 SETTINGS = replace(made_case.SETTINGS, weights_sha256="w" * 64)
 A = made_case.sha256(b"a")

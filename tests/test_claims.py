@@ -37,19 +37,19 @@ def marked(data: bytes, mark: Mark) -> list[str]:
 
 def camera_exif(**others: object) -> Image.Exif:
     tags = Image.Exif()
-    tags[exif.Tag.MAKE] = "Canon"
-    tags[exif.Tag.MODEL] = "Canon EOS 80D"
-    tags[exif.Tag.SOFTWARE] = "Adobe Lightroom 6.7"
-    tags[exif.Tag.ARTIST] = "Ann Other"
-    inner = tags.get_ifd(exif.Tag.EXIF)
-    inner[exif.Tag.EXPOSURE_TIME] = Rational(1, 125)
-    inner[exif.Tag.F_NUMBER] = Rational(28, 10)
-    inner[exif.Tag.ISO] = 400
-    inner[exif.Tag.FOCAL_LENGTH] = Rational(50, 1)
-    inner[exif.Tag.TAKEN] = "2024:05:01 12:00:00"
-    inner[exif.Tag.LENS] = "EF50mm f/1.8"
+    tags[exif.ExifTag.MAKE] = "Canon"
+    tags[exif.ExifTag.MODEL] = "Canon EOS 80D"
+    tags[exif.ExifTag.SOFTWARE] = "Adobe Lightroom 6.7"
+    tags[exif.ExifTag.ARTIST] = "Ann Other"
+    inner = tags.get_ifd(exif.ExifTag.EXIF)
+    inner[exif.ExifTag.EXPOSURE_TIME] = Rational(1, 125)
+    inner[exif.ExifTag.F_NUMBER] = Rational(28, 10)
+    inner[exif.ExifTag.ISO] = 400
+    inner[exif.ExifTag.FOCAL_LENGTH] = Rational(50, 1)
+    inner[exif.ExifTag.TAKEN] = "2024:05:01 12:00:00"
+    inner[exif.ExifTag.LENS] = "EF50mm f/1.8"
     for name, value in others.items():
-        (inner if name == "USER_COMMENT" else tags)[exif.Tag[name]] = value
+        (inner if name == "USER_COMMENT" else tags)[exif.ExifTag[name]] = value
     return tags
 
 
@@ -174,8 +174,8 @@ def c2pa_files() -> dict[str, bytes]:
     avif = encode(photo(), "AVIF", speed=10)
     head = bytes.fromhex("d8fec3d61b0e483c92975828877ec481") + bytes(4) + b"manifest\x00" + bytes(8)
     info = TiffImagePlugin.ImageFileDirectory_v2()
-    info[exif.Tag.C2PA] = STORE
-    info.tagtype[exif.Tag.C2PA] = 7
+    info[exif.ExifTag.C2PA] = STORE
+    info.tagtype[exif.ExifTag.C2PA] = 7
     return {
         "JPEG": into_jpeg(app11(STORE)),
         "PNG": into_png(chunk(b"caBX", STORE)),
@@ -298,18 +298,18 @@ def test_a_make_is_not_said_twice(make: str, model: str, camera: str) -> None:
 
 def test_blank_tags_say_nothing() -> None:
     tags = Image.Exif()
-    tags[exif.Tag.MODEL] = "   \x00"
-    tags[exif.Tag.DESCRIPTION] = " " * 31
-    inner = tags.get_ifd(exif.Tag.EXIF)
-    inner[exif.Tag.TAKEN] = "0000:00:00 00:00:00"
-    inner[exif.Tag.USER_COMMENT] = bytes(200)
-    inner[exif.Tag.EXPOSURE_TIME] = Rational(0, 0)
+    tags[exif.ExifTag.MODEL] = "   \x00"
+    tags[exif.ExifTag.DESCRIPTION] = " " * 31
+    inner = tags.get_ifd(exif.ExifTag.EXIF)
+    inner[exif.ExifTag.TAKEN] = "0000:00:00 00:00:00"
+    inner[exif.ExifTag.USER_COMMENT] = bytes(200)
+    inner[exif.ExifTag.EXPOSURE_TIME] = Rational(0, 0)
     assert look(encode(photo(), "JPEG", exif=tags)) == []
 
 
 def test_a_position_is_told_but_not_where() -> None:
     tags = camera_exif()
-    place = tags.get_ifd(exif.Tag.GPS)
+    place = tags.get_ifd(exif.ExifTag.GPS)
     place[0] = b"\x02\x03\x00\x00"
     assert ("EXIF", "GPS") not in values(encode(photo(), "JPEG", exif=tags))
     place[1], place[2] = "N", (52.0, 31.0, 12.0)
@@ -331,8 +331,8 @@ def test_damaged_exif_is_said_to_be() -> None:
 
 
 def test_tags_that_point_nowhere_cost_only_themselves() -> None:
-    entry = struct.pack("<HHII", exif.Tag.MAKE, 2, 400, 1 << 30)
-    entry += struct.pack("<HHI4s", exif.Tag.MODEL, 2, 4, b"X100")
+    entry = struct.pack("<HHII", exif.ExifTag.MAKE, 2, 400, 1 << 30)
+    entry += struct.pack("<HHI4s", exif.ExifTag.MODEL, 2, 4, b"X100")
     tiff = b"II*\x00" + struct.pack("<IH", 8, 2) + entry + bytes(4)
     assert marked(into_jpeg(segment(0xE1, b"Exif\x00\x00" + tiff)), Mark.CAMERA) == ["X100"]
     cut = tiff[: 8 + 2 + 12 + 6]
@@ -340,9 +340,9 @@ def test_tags_that_point_nowhere_cost_only_themselves() -> None:
 
 
 def test_directories_that_point_at_themselves_end() -> None:
-    entry = struct.pack("<HHII", exif.Tag.EXIF, 4, 1, 8) + struct.pack("<HHII", 34853, 4, 1, 8)
+    entry = struct.pack("<HHII", exif.ExifTag.EXIF, 4, 1, 8) + struct.pack("<HHII", 34853, 4, 1, 8)
     tiff = b"II*\x00" + struct.pack("<IH", 8, 2) + entry + bytes(4)
-    assert exif.tags(tiff) == {exif.Tag.EXIF: (8,)}
+    assert exif.tags(tiff) == {exif.ExifTag.EXIF: (8,)}
 
 
 def test_values_of_every_tag_at_the_same_bytes_are_not_copied_without_end() -> None:
@@ -350,7 +350,7 @@ def test_values_of_every_tag_at_the_same_bytes_are_not_copied_without_end() -> N
     tiff = b"II*\x00" + struct.pack("<I", 60_008) + bytes(60_000)
     tiff += struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
     found = exif.tags(tiff)
-    assert set(found) <= {exif.Tag.FOCAL_LENGTH, exif.Tag.USER_COMMENT}
+    assert set(found) <= {exif.ExifTag.FOCAL_LENGTH, exif.ExifTag.USER_COMMENT}
     assert look(into_png(chunk(b"eXIf", tiff))) == []
 
 
@@ -362,7 +362,7 @@ def test_a_huge_exif_is_cut() -> None:
 
 
 def test_big_tiff_is_read() -> None:
-    tags = struct.pack("<HHQ8s", exif.Tag.MAKE, 2, 5, b"Leica\x00\x00\x00")
+    tags = struct.pack("<HHQ8s", exif.ExifTag.MAKE, 2, 5, b"Leica\x00\x00\x00")
     data = b"II+\x00" + struct.pack("<HHQQ", 8, 0, 16, 1) + tags + bytes(8)
     assert marked(data, Mark.CAMERA) == ["Leica"]
 
@@ -479,7 +479,7 @@ def test_xmp_is_read_in_every_kind_of_file() -> None:
     info = PngImagePlugin.PngInfo()
     info.add_itxt("XML:com.adobe.xmp", GENERATED.decode())
     tags = TiffImagePlugin.ImageFileDirectory_v2()
-    tags[exif.Tag.XMP] = GENERATED
+    tags[exif.ExifTag.XMP] = GENERATED
     files = {kind: encode(photo(), kind, xmp=GENERATED) for kind in ("JPEG", "WEBP", "AVIF")}
     files["PNG"] = encode(photo(), "PNG", pnginfo=info)
     files["TIFF"] = encode(photo(), "TIFF", tiffinfo=tags)
@@ -568,8 +568,8 @@ def test_iptc_records_are_read() -> None:
         Evidence(None, "IPTC", "by-line", "André"),
     ]
     tags = TiffImagePlugin.ImageFileDirectory_v2()
-    tags[exif.Tag.IPTC] = records
-    tags.tagtype[exif.Tag.IPTC] = 7
+    tags[exif.ExifTag.IPTC] = records
+    tags.tagtype[exif.ExifTag.IPTC] = 7
     assert look(encode(photo(), "TIFF", tiffinfo=tags)) == found
 
 
@@ -580,7 +580,7 @@ def test_iptc_records_are_read() -> None:
 def laden() -> dict[str, bytes]:
     """Files with every kind of metadata there is."""
     tags, both = camera_exif(USER_COMMENT=b"ASCII\x00\x00\x00" + PARAMETERS.encode()), GENERATED
-    tags.get_ifd(exif.Tag.GPS)[2] = (52.0, 31.0, 12.0)
+    tags.get_ifd(exif.ExifTag.GPS)[2] = (52.0, 31.0, 12.0)
     jpeg = encode(photo(32, 32), "JPEG", exif=tags, xmp=both, comment="\x1b[2Jx")
     records = photoshop(iptc((80, b"Ann\x07"), (110, b"x")))
     jpeg = jpeg[:2] + app11(IN_TWO) + segment(0xED, b"Photoshop 3.0\x00" + records) + jpeg[2:]
@@ -591,7 +591,7 @@ def laden() -> dict[str, bytes]:
     png = encode(photo(32, 32), "PNG", exif=tags, pnginfo=info)
     png = png[:33] + chunk(b"caBX", IN_TWO) + png[33:]
     tiff = TiffImagePlugin.ImageFileDirectory_v2()
-    tiff[exif.Tag.XMP], tiff[exif.Tag.MAKE] = both, "Canon\x1b"
+    tiff[exif.ExifTag.XMP], tiff[exif.ExifTag.MAKE] = both, "Canon\x1b"
     avif = encode(photo(32, 32), "AVIF", speed=10, exif=tags, xmp=both)
     return {
         "JPEG": jpeg,

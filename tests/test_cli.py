@@ -97,7 +97,7 @@ def test_exit_codes(dgsf, folder, tmp_path):
 def test_interruption_reports_what_was_done(dgsf, folder, monkeypatch):
     from dgsforensics.detector.detector import Detector
 
-    judge = Detector._judge
+    judge = Detector.judge
     done = []
 
     def interrupted(self, path, *rest, **more):
@@ -106,14 +106,14 @@ def test_interruption_reports_what_was_done(dgsf, folder, monkeypatch):
             raise KeyboardInterrupt
         return judge(self, path, *rest, **more)
 
-    monkeypatch.setattr(Detector, "_judge", interrupted)
+    monkeypatch.setattr(Detector, "judge", interrupted)
     code, out, err = dgsf("scan", folder, "--json", "--batch", 1)
     assert code == 130
     document = json.loads(out)
     assert document["interrupted"] is True
     assert len(document["results"]) == 3
     assert "interrupted after 3 files" in err
-    monkeypatch.setattr(Detector, "_judge", judge)
+    monkeypatch.setattr(Detector, "judge", judge)
     _, out, err = dgsf("scan", folder, "--jsonl")
     assert [row["cached"] for row in rows(out)] == [True] * 3 + [False] * 2
 
@@ -122,7 +122,7 @@ def test_interruption_reports_what_was_done(dgsf, folder, monkeypatch):
 def test_an_interrupt_that_python_drops_still_ends_the_scan(dgsf, folder, monkeypatch):
     from dgsforensics.detector.detector import Detector
 
-    judge = Detector._judge
+    judge = Detector.judge
 
     class Dropping:
         def __del__(self):
@@ -133,7 +133,7 @@ def test_an_interrupt_that_python_drops_still_ends_the_scan(dgsf, folder, monkey
         Dropping()
         return judge(self, path, *rest, **more)
 
-    monkeypatch.setattr(Detector, "_judge", interrupted)
+    monkeypatch.setattr(Detector, "judge", interrupted)
     code, _, err = dgsf("scan", folder, "--jsonl", "--batch", 1)
     assert code == 130
     assert "interrupted after 0 files" in err

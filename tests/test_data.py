@@ -165,7 +165,7 @@ def test_only_the_first_of_many_problems_are_named(add: Add) -> None:
 
 def test_a_file_that_hangs_is_unreadable(add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = some(add)
-    real = contents._look
+    real = contents.look
     monkeypatch.setattr(contents, "PATIENCE", 0.2)
 
     def look(path: Path):
@@ -173,7 +173,7 @@ def test_a_file_that_hangs_is_unreadable(add: Add, monkeypatch: pytest.MonkeyPat
             time.sleep(3)
         return real(path)
 
-    monkeypatch.setattr(contents, "_look", look)
+    monkeypatch.setattr(contents, "look", look)
     with pytest.raises(UsageError, match=r"r2\.png: took longer than 0\.2 s to read"):
         run(listed)
 

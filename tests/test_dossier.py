@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from dgsforensics.case.decisions import Log, LogEntry
+from dgsforensics.case.scans import ScanOptions
 from dgsforensics.case.store import Case
 from dgsforensics.records import Action, Evidence, FileFacts, Judgement, Mark, Status
 from dgsforensics.review.dossier import Line, describe
 from dgsforensics.review.session import Item, Review
-from made_review import MODEL, SETTINGS, failed, scan, scored, sha
+from made_review import MODEL, SETTINGS, failed, scaled, scan, scored, sha
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\r\n\u202eexe.\u200b\x00\x9b31m"
 """What a name, a prompt or a note must not do to a terminal."""
@@ -88,11 +89,7 @@ def test_all_that_is_known_in_order(case: Case) -> None:
 
 
 def test_a_score_next_to_certain_is_not_said_to_be_certain(case: Case) -> None:
-    options = {
-        **SETTINGS.options,
-        "thresholds": {"lower": -40.0, "upper": 30.0, "origin": "strict"},
-    }
-    made = replace(SETTINGS, threshold=0.9999996, options=options)
+    made = replace(scaled(lower=-40.0, upper=30.0, origin="strict"), threshold=0.9999996)
     scan(case, [scored("a.jpg", logit=25.0), scored("b.jpg", logit=-30.0)], made)
     a, b = Review(case, "ann").items
     review = Review(case, "ann")
@@ -104,8 +101,11 @@ def test_a_score_next_to_certain_is_not_said_to_be_certain(case: Case) -> None:
 
 
 def test_without_a_band_none_is_mentioned(case: Case) -> None:
-    options = {**SETTINGS.options, "thresholds": {"lower": 1.0, "upper": 1.0, "origin": "p"}}
-    scan(case, [scored("a.jpg")], replace(SETTINGS, options=options))
+    options = {
+        **SETTINGS.options.to_dict(),
+        "thresholds": {"lower": 1.0, "upper": 1.0, "origin": "p"},
+    }
+    scan(case, [scored("a.jpg")], replace(SETTINGS, options=ScanOptions.from_dict(options)))
     review = Review(case, "ann")
     assert ("flagged from", "75.0%") in said(review, review.items[0])["Score"]
 
@@ -189,11 +189,7 @@ def test_nothing_reaches_the_terminal_that_it_would_act_on(case: Case) -> None:
     evil = Evidence(Mark.GENERATOR, f"PNG{ESCAPE}", f"key{ESCAPE}", f"value{ESCAPE}")
     facts = replace(scored("x").facts, format=f"J{ESCAPE}")
     odd = scored("x", None, 0.0, evil, path=hostile, facts=facts, reason=f"frames{ESCAPE}")
-    options = {
-        **SETTINGS.options,
-        "thresholds": {"lower": -1.0, "upper": 1.0, "origin": f"rate{ESCAPE}"},
-    }
-    made = replace(SETTINGS, model=f"tiny{ESCAPE}", options=options)
+    made = replace(scaled(lower=-1.0, upper=1.0, origin=f"rate{ESCAPE}"), model=f"tiny{ESCAPE}")
     copy, broken = replace(odd, path=hostile / "copy"), failed(f"b{ESCAPE[:2]}", f"r{ESCAPE}")
     scan(case, [odd, copy, broken], made)
     for name in (f"bob{ESCAPE}", "ann"):
@@ -213,7 +209,7 @@ def test_nothing_reaches_the_terminal_that_it_would_act_on(case: Case) -> None:
 
 
 def test_an_older_case_is_described_once_it_was_scanned_again(case: Case) -> None:
-    scan(case, [scored("a.jpg")], replace(SETTINGS, options={}))
+    scan(case, [scored("a.jpg")], replace(SETTINGS, options=ScanOptions()))
     scan(case, [scored("a.jpg", cached=True)])
     review = Review(case, "ann")
     sections = said(review, review.items[0])

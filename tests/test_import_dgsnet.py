@@ -210,9 +210,9 @@ def test_a_file_name_that_is_not_utf8(tmp_path):
 
 def test_the_published_sizes():
     clip = build_clip(import_dgsnet.BACKBONE).state_dict()
-    second = import_dgsnet._second_layout(clip, 6)
+    second = import_dgsnet.second_layout(clip, 6)
     assert len(clip) == 446
-    assert len(import_dgsnet._first_layout(clip)) == 448
+    assert len(import_dgsnet.first_layout(clip)) == 448
     assert len(second) == 1138
     stem = "clip_model.visual.transformer.resblocks.23.attn."
     assert second[f"{stem}q_proj.weight"].shape == (1024, 1024)

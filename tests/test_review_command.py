@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from dgsforensics.cli.review import _as_before
-from dgsforensics.records import ScanInfo, ScanSettings
+from dgsforensics.case.scans import ScanInfo, ScanOptions, ScanSettings
+from dgsforensics.cli.review import as_before
 from dgsforensics.scan.request import ScanRequest
 
 
 def scanned(**options: object) -> ScanInfo:
-    settings = ScanSettings("0", "tiny", "d" * 64, "p", 0.9, options)
+    settings = ScanSettings("0", "tiny", "d" * 64, "p", 0.9, ScanOptions.from_dict(options))
     return ScanInfo(1, datetime(2026, 1, 1, tzinfo=UTC), None, settings)
 
 
@@ -29,10 +29,10 @@ def scanned(**options: object) -> ScanInfo:
 def test_what_is_not_asked_for_is_as_in_the_scan_before(
     asked: dict, before: dict, meant: dict | None
 ) -> None:
-    found = _as_before(ScanRequest([Path("/photos")], **asked), scanned(**before))
+    found = as_before(ScanRequest([Path("/photos")], **asked), scanned(**before))
     assert found == ScanRequest([Path("/photos")], **(asked if meant is None else meant))
 
 
 def test_a_first_scan_is_as_asked_for() -> None:
     request = ScanRequest([Path("/photos")], fpr=0.1)
-    assert _as_before(request, None) == request
+    assert as_before(request, None) == request

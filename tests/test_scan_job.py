@@ -49,11 +49,11 @@ def test_only_a_scan_of_it_takes_what_is_gone_from_the_review(
     assert after(files_from=str(tmp_path / "list")) == ["a.png", "b.png", "trip/c.png"]
     assert after("a.png", ".") == ["a.png", "trip/c.png"]
     with Case.open(path) as case:
-        assert [scan.settings.options["folders"] for scan in case.scans()] == [
-            [str(photos)],
-            [],
-            [str(photos / "trip")],
-            [str(photos)],
-            [],
-            [str(photos)],
+        assert [scan.settings.options.folders for scan in case.scans()] == [
+            (str(photos),),
+            (),
+            (str(photos / "trip"),),
+            (str(photos),),
+            (),
+            (str(photos),),
         ]

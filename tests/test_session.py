@@ -11,12 +11,14 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dgsforensics.case.decisions import Log
+from dgsforensics.case.scans import ScanOptions
 from dgsforensics.case.store import Case, as_text
 from dgsforensics.errors import CaseError
 from dgsforensics.records import (
@@ -30,7 +32,7 @@ from dgsforensics.records import (
 )
 from dgsforensics.review.phrases import place
 from dgsforensics.review.session import Item, Review
-from made_review import MODEL, OLD, PHOTOS, SETTINGS, failed, scan, scored, sha
+from made_review import MODEL, OLD, PHOTOS, SETTINGS, failed, scaled, scan, scored, sha
 
 AI, REAL, UNSURE = Judgement.AI, Judgement.REAL, Judgement.UNSURE
 CAMERA = Evidence(Mark.CAMERA, "EXIF", "Model", "Box 3")
@@ -111,9 +113,14 @@ def test_scores_are_what_the_scan_says_they_mean(case: Case) -> None:
 
 
 def test_each_file_is_read_by_the_scale_of_its_own_scan(case: Case) -> None:
-    options = {**SETTINGS.options, "thresholds": {"lower": 5, "upper": 6, "origin": "strict"}}
+    strict = scaled(lower=5, upper=6, origin="strict")
     scan(case, [scored("a.jpg", logit=2.0), scored("b.jpg", logit=2.0)], finish=False)
-    scan(case, [scored("b.jpg", logit=2.0)], replace(SETTINGS, options=options), finish=False)
+    scan(
+        case,
+        [scored("b.jpg", logit=2.0)],
+        strict,
+        finish=False,
+    )
     review = Review(case, "ann")
     assert {item.path.name: item.verdict for item in review.items} == {
         "a.jpg": Verdict.FLAGGED,
@@ -159,11 +166,15 @@ def test_a_scan_by_an_older_version_says_what_to_do(case: Case) -> None:
         {"temperature": 1.0, "intercept": 0.0, "thresholds": None},
         {"temperature": 1.0, "intercept": 0.0, "thresholds": {"upper": 1.0}},
         {"temperature": 1.0, "intercept": 0.0, "thresholds": {"cut": 1.0}},
-        {"temperature": "1", "intercept": 0.0, "thresholds": SETTINGS.options["thresholds"]},
+        {
+            "temperature": "1",
+            "intercept": 0.0,
+            "thresholds": SETTINGS.options.to_dict()["thresholds"],
+        },
     ],
 )
 def test_settings_that_lack_the_scale(case: Case, options: dict[str, object]) -> None:
-    scan(case, [scored("a.jpg")], replace(SETTINGS, options=options))
+    scan(case, [scored("a.jpg")], replace(SETTINGS, options=ScanOptions.from_dict(options)))
     with pytest.raises(CaseError, match="older version"):
         Review(case, "ann")
 
@@ -369,8 +380,12 @@ def test_undo_says_what_was_seen_then_and_is_an_entry_of_its_own(case: Case) -> 
     scan(case, [scored("a.jpg", logit=2.0)])
     review = Review(case, "ann")
     review.label(review.items, AI)
-    options = {**SETTINGS.options, "temperature": 9.0}
-    scan(case, [scored("a.jpg", logit=2.0, cached=True)], replace(SETTINGS, options=options))
+    strict = scaled(temperature=9.0)
+    scan(
+        case,
+        [scored("a.jpg", logit=2.0, cached=True)],
+        strict,
+    )
     review.load()
     review.undo()
     first, undone = Log(case).after()
@@ -464,14 +479,14 @@ def both(case: Case, tmp_path: Path) -> Iterator[tuple[Review, Review]]:
 
 def meanwhile(review: Review, what: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
     """Have something done just before the review's next step is written."""
-    append = review._log.append
+    append = Log.append
 
-    def late(*arguments: object, **options: object) -> object:
-        monkeypatch.setattr(review._log, "append", append)
+    def late(log: Log, *arguments: Any, **options: Any) -> object:
+        monkeypatch.setattr(Log, "append", append)
         what()
-        return append(*arguments, **options)
+        return append(log, *arguments, **options)
 
-    monkeypatch.setattr(review._log, "append", late)
+    monkeypatch.setattr(Log, "append", late)
 
 
 def test_two_undos_at_once_take_two_steps(
@@ -551,6 +566,7 @@ def test_a_real_second_process(case: Case, tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
+from typing import Any
 from dgsforensics.records import Judgement
 from dgsforensics.review.session import Review
 from dgsforensics.case.store import Case
@@ -573,7 +589,7 @@ def test_a_log_that_begins_in_the_middle_is_no_reason_to_stop(case: Case) -> Non
     scan(case, [scored("a.jpg")])
     review = Review(case, "ann")
     review.label(review.items, AI)
-    entry = next(iter(review._history.undo[0]))
+    [entry] = Log(case).after()
     from dgsforensics.case.decisions import LogEntry
 
     made = LogEntry(entry.path, entry.sha256, REAL, "", None)
@@ -723,8 +739,12 @@ def test_a_passing_error_changes_nothing(
     review = Review(case, "ann")
     review.label(review.items[:1], AI)
     a, b = review.items
-    options = {**SETTINGS.options, "thresholds": {"lower": -9, "upper": -8, "origin": "strict"}}
-    scan(case, [scored("a.jpg"), scored("b.jpg", "new")], replace(SETTINGS, options=options))
+    strict = scaled(lower=-9, upper=-8, origin="strict")
+    scan(
+        case,
+        [scored("a.jpg"), scored("b.jpg", "new")],
+        strict,
+    )
     for name in ("scans", "scans") if what == "grow" else ("scans", "current"):
         failing(monkeypatch, case, name)
         with pytest.raises(CaseError):

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from dgsforensics.case import connection, schema, store
+from dgsforensics.case.scans import ScanOptions, ScanSettings
 from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError
 from dgsforensics.records import (
@@ -25,14 +26,14 @@ from dgsforensics.records import (
     FileFacts,
     Mark,
     Prediction,
-    ScanSettings,
     Status,
     Traits,
     Verdict,
 )
 
 REPO = Path(__file__).resolve().parents[1]
-SETTINGS = ScanSettings("0.1.0", "tiny", "m" * 64, "clip224/1", 0.9, {"fpr": 0.01, "x": ["y"]})
+KEPT = ScanOptions(fpr=0.01, others={"x": ["y"]})
+SETTINGS = ScanSettings("0.1.0", "tiny", "m" * 64, "clip224/1", 0.9, KEPT)
 
 
 def sha(text: str) -> str:
@@ -143,7 +144,7 @@ def test_relative_paths_are_kept_absolute(
 def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     folder = Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9"))
     image = Path(os.fsdecode(bytes(folder) + b"/\xff\xfe.jpg"))
-    settings = replace(SETTINGS, model=f"{image}", options={"exclude": str(image)})
+    settings = replace(SETTINGS, model=f"{image}", options=ScanOptions(exclude=(str(image),)))
     with Case.open(folder / os.fsdecode(b"\xff.sqlite3")) as case:
         scan = case.begin_scan(settings)
         scan.record([scored(image, "x", reason=f"{image} is odd")])
@@ -155,7 +156,7 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     assert bytes(first.path) == bytes(image)
     assert first.reason is not None and "\\udcff\\udcfe.jpg is odd" in first.reason
     assert second.reason is not None and "\\udcff" in second.reason
-    assert info is not None and info.settings.options == {"exclude": str(image)}
+    assert info is not None and info.settings.options == ScanOptions(exclude=(str(image),))
 
 
 def test_a_prediction_that_cannot_be_filed_is_refused_whole(
@@ -280,7 +281,8 @@ def test_equal_files_of_one_scan_all_keep_their_row(case_path: Path, tmp_path: P
 WRITE = """
 import sys
 from pathlib import Path
-from dgsforensics.records import FileFacts, Prediction, ScanSettings, Verdict
+from dgsforensics.case.scans import ScanSettings
+from dgsforensics.records import (FileFacts, Prediction, Verdict)
 from dgsforensics.case.store import Case
 
 case, name, batches = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
@@ -705,7 +707,7 @@ def test_an_interrupted_scan_takes_nothing_away_from_what_is_reviewed(
 
 def covering(folders: list[Path], exclude: Sequence[str] = ()) -> ScanSettings:
     """A scan of these folders."""
-    options = {"folders": [str(folder) for folder in folders], "exclude": list(exclude)}
+    options = ScanOptions(folders=tuple(map(str, folders)), exclude=tuple(exclude))
     return replace(SETTINGS, options=options)
 
 

@@ -135,12 +135,12 @@ def test_cut_at_the_features_it_trains_as_with_hooks(
     assert len(steps) == 3
 
     model = make_model(tiny_backbone).train()
-    state = student._start(model, config, torch.device("cpu"))
-    teacher_head = student._frozen(material.teacher_head, torch.device("cpu"))
+    state = student.begin(model, config, torch.device("cpu"))
+    teacher_head = student.frozen(material.teacher_head, torch.device("cpu"))
     for batch in batches(material, model, config, 0, Group(), 1):
         other = make_model(tiny_backbone).train()
         other.load_state_dict(model.state_dict())
-        student._backward(other, state.text_head, teacher_head, batch, config)
+        student.backward(other, state.text_head, teacher_head, batch, config)
         state.text_head.zero_grad()
         hook_step(model, state.text_head, teacher_head, batch, config)
         for (name, one), two in zip(model.named_parameters(), other.parameters(), strict=True):
@@ -283,7 +283,7 @@ def test_a_state_of_other_data_is_refused(run, samples, tmp_path, tiny_backbone)
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_and_state(run, monkeypatch) -> None:
-    real = student._backward
+    real = student.backward
 
     def break_at_5(model, text_head, teacher_head, batch, config):
         if break_at_5.calls == 5:
@@ -293,11 +293,11 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_state(run, monkeypatch) -
         return real(model, text_head, teacher_head, batch, config)
 
     break_at_5.calls = 1
-    monkeypatch.setattr(student, "_backward", break_at_5)
+    monkeypatch.setattr(student, "backward", break_at_5)
     with pytest.raises(DgsError, match="step 5: the loss is not finite") as caught:
         run()
     assert "state" in caught.value.hint
-    monkeypatch.setattr(student, "_backward", real)
+    monkeypatch.setattr(student, "backward", real)
     _, steps = run()  # goes on from the end of the first epoch, which was good
     assert steps[0].step == 4 and all(np.isfinite(step.loss) for step in steps)
 

@@ -62,8 +62,8 @@ def test_other_batch_sizes_differ_by_rounding_only(tower):
 
 def test_equal_captions_run_once(tower, monkeypatch):
     seen = []
-    tokenise = tower._tokenise
-    monkeypatch.setattr(tower, "_tokenise", lambda part: seen.append(list(part)) or tokenise(part))
+    tokenise = tower.tokenise
+    monkeypatch.setattr(tower, "tokenise", lambda part: seen.append(list(part)) or tokenise(part))
     rows = tower.encode(["b", "a", "b", "b"], batch=2)
     assert seen == [["b", "a"]]
     assert np.array_equal(rows[0], rows[2]) and np.array_equal(rows[0], rows[3])
@@ -92,7 +92,7 @@ def test_any_text_has_finite_features(tower, caption):
 def test_a_tower_is_frozen_and_float32(clip, tmp_path):
     half = {name: value.half() for name, value in load_file(clip).items()}
     save_file(half, tmp_path / "half.safetensors")
-    model = load_text(TINY, tmp_path / "half.safetensors", torch.device("cpu"))._model
+    model = load_text(TINY, tmp_path / "half.safetensors", torch.device("cpu")).model
     assert not model.training
     assert all(p.dtype == torch.float32 and not p.requires_grad for p in model.parameters())
     assert not any(name.startswith("visual") for name in model.state_dict())

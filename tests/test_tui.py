@@ -935,7 +935,7 @@ def request_(tiny_detector, tiny_backbone, folder, tmp_path):
 def test_a_scan_goes_on_while_one_reviews(request_, monkeypatch):
     from dgsforensics.detector.detector import Detector
 
-    judge, go_on, judged = Detector._judge, threading.Event(), []
+    judge, go_on, judged = Detector.judge, threading.Event(), []
 
     def held(self, *rest, **more):
         if len(judged) >= 3:
@@ -943,7 +943,7 @@ def test_a_scan_goes_on_while_one_reviews(request_, monkeypatch):
         judged.append(rest)
         return judge(self, *rest, **more)
 
-    monkeypatch.setattr(Detector, "_judge", held)
+    monkeypatch.setattr(Detector, "judge", held)
 
     async def steps(seat):
         try:
@@ -987,7 +987,7 @@ def test_a_folder_that_is_gone_is_said(request_, tmp_path):
 def test_quitting_in_the_middle_of_a_scan(request_, monkeypatch):
     from dgsforensics.detector.detector import Detector
 
-    judge, go_on, judged = Detector._judge, threading.Event(), []
+    judge, go_on, judged = Detector.judge, threading.Event(), []
 
     def held(self, *rest, **more):
         if len(judged) >= 2:
@@ -995,7 +995,7 @@ def test_quitting_in_the_middle_of_a_scan(request_, monkeypatch):
         judged.append(rest)
         return judge(self, *rest, **more)
 
-    monkeypatch.setattr(Detector, "_judge", held)
+    monkeypatch.setattr(Detector, "judge", held)
 
     async def steps(seat):
         await seat.says("scanning: 2 of 6")

@@ -1,4 +1,5 @@
 import asyncio
+import io
 import sys
 import threading
 from collections.abc import Awaitable, Callable
@@ -790,16 +791,14 @@ def test_blocks_when_pixels_cannot_be_made(terminal, monkeypatch):
 
 def test_the_extra_makes_of_a_picture_what_is_needed(monkeypatch):
     renderable = pytest.importorskip("textual_image.renderable")
-    sent = []
-    monkeypatch.setattr(
-        "textual_image.renderable.tgp._send_tgp_message", lambda **fields: sent.append(fields)
-    )
+    terminal = io.StringIO()
+    monkeypatch.setattr(sys, "__stdout__", terminal)
     console = Host().console
     picture = photo(100, 60)
     rows = graphics.placeholders(picture, (10, 3), console)
     assert [row.cell_length for row in rows] == [10, 10, 10]
     assert all(cell_len(row.text) == 10 for row in rows)
-    assert any("payload" in fields for fields in sent)
+    assert terminal.getvalue().startswith("\x1b_G")
     sequence = graphics.sixels(picture, (10, 3), console)
     assert sequence.startswith("\x1bP")
     assert sequence.endswith("\x1b\\")

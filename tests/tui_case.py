@@ -17,6 +17,7 @@ from textual.pilot import Pilot
 
 from conftest import encode, photo
 from dgsforensics.case.decisions import Log
+from dgsforensics.case.scans import ScanOptions, ScanSettings, StoredScale
 from dgsforensics.case.store import Case
 from dgsforensics.records import (
     Decision,
@@ -25,7 +26,6 @@ from dgsforensics.records import (
     FileFacts,
     Mark,
     Prediction,
-    ScanSettings,
     Status,
     Traits,
     Verdict,
@@ -43,11 +43,7 @@ SETTINGS = ScanSettings(
     MODEL,
     "v1",
     0.881,
-    {
-        "temperature": 1.0,
-        "intercept": 0.0,
-        "thresholds": {"lower": 0.0, "upper": 2.0, "origin": ORIGIN},
-    },
+    ScanOptions(scale=StoredScale(1.0, 0.0, 0.0, 2.0, ORIGIN)),
 )
 CANON, NIKON, GIMP = "Canon EOS R5", "NIKON D850", "GIMP 2.10"
 DEADLINE = 60.0

@@ -60,7 +60,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Choice:
+class TrainingChoice:
     """What came of it."""
 
     best: Candidate
@@ -78,7 +78,7 @@ def choose(
     samples: Sequence[Sample],
     known: AbstractSet[str],
     allowed: float,
-) -> Choice:
+) -> TrainingChoice:
     """Return the best of all; `trained` has the teacher and perhaps, second, a student.
 
     Of `samples`, those whose content is in `known` are of the replay. Each two candidates are
@@ -106,7 +106,7 @@ def choose(
     best = new
     if base is not None and (comparison.losses or comparison.gain < -TIE * allowed):
         best = base
-    return Choice(best, new, comparison, standings)
+    return TrainingChoice(best, new, comparison, standings)
 
 
 def _ahead(

@@ -34,7 +34,7 @@ class ReadableImage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class SeenFile:
     """What reading a file gave."""
 
     sha256: str | None = None
@@ -54,7 +54,7 @@ def examine(
     rows: list[ReadableImage] = []
     foreign: list[str] = []
     unreadable: list[str] = []
-    seen = _through(_look, [entry.path for entry in listed])
+    seen = _through(look, [entry.path for entry in listed])
     for done, (entry, now) in enumerate(zip(listed, seen, strict=True), 1):
         if entry.sha256 and now.sha256 and now.sha256 != entry.sha256:
             foreign.append(f"{place(entry)}: the sha256 is {now.sha256}")
@@ -97,20 +97,21 @@ def some(texts: Sequence[str]) -> str:
     return "; ".join(texts[:NAMED]) + more
 
 
-def _through(work: Callable[[Path], _Seen], paths: Sequence[Path]) -> Iterator[_Seen]:
+def _through(work: Callable[[Path], SeenFile], paths: Sequence[Path]) -> Iterator[SeenFile]:
     threads = min(4, os.cpu_count() or 1)
     for _, seen in ahead(work, paths, workers=threads, size=4 * threads, seconds=PATIENCE):
-        yield seen or _Seen(problem=f"took longer than {PATIENCE:g} s to read")
+        yield seen or SeenFile(problem=f"took longer than {PATIENCE:g} s to read")
 
 
-def _hash(path: Path) -> _Seen:
+def _hash(path: Path) -> SeenFile:
     try:
-        return _Seen(hashlib.sha256(content.read(path)).hexdigest())
+        return SeenFile(hashlib.sha256(content.read(path)).hexdigest())
     except ImageError as error:
-        return _Seen(problem=error.message)
+        return SeenFile(problem=error.message)
 
 
-def _look(path: Path) -> _Seen:
+def look(path: Path) -> SeenFile:
+    """Return what one file holds, or why it cannot be used."""
     facts = FileFacts()
     try:
         data = content.read(path)
@@ -118,5 +119,5 @@ def _look(path: Path) -> _Seen:
         pixels = decoder.decode(data, facts=facts).pixels
     except ImageError as error:
         reason = error.sentence
-        return _Seen(facts.sha256, problem=reason)
-    return _Seen(facts.sha256, fingerprint(Image.fromarray(pixels)))
+        return SeenFile(facts.sha256, problem=reason)
+    return SeenFile(facts.sha256, fingerprint(Image.fromarray(pixels)))

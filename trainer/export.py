@@ -13,7 +13,7 @@ from dgsforensics.detector.facts import CardTable, ModelCard, Row
 from dgsforensics.records import Label
 from dgsforensics.wording import printable
 
-from .candidates import Candidate, Choice
+from .candidates import Candidate, TrainingChoice
 from .data import Dataset
 from .gate import Comparison
 from .stages import Context
@@ -47,7 +47,11 @@ def write(
 
 
 def facts(
-    context: Context, dataset: Dataset, taught: Taught, choice: Choice, remarks: Sequence[str]
+    context: Context,
+    dataset: Dataset,
+    taught: Taught,
+    choice: TrainingChoice,
+    remarks: Sequence[str],
 ) -> ModelCard:
     """Return the card of a trained detector."""
     config, base, new = context.config, context.plan.base, choice.new
@@ -97,7 +101,7 @@ def facts(
     )
 
 
-def _listed(choice: Choice) -> str:
+def _listed(choice: TrainingChoice) -> str:
     kinds = [standing.kind for standing in choice.standings]
     return " and ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]]))
 
@@ -114,7 +118,7 @@ def _counts(name: str, samples: Sequence[Sample]) -> Row:
     }
 
 
-def _standings(choice: Choice) -> CardTable:
+def _standings(choice: TrainingChoice) -> CardTable:
     rows: list[Row] = [
         {
             "": printable(standing.name),

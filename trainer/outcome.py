@@ -17,7 +17,7 @@ from dgsforensics.records import Label
 from dgsforensics.wording import printable
 
 from . import candidates, export, replay, stages, trial
-from .candidates import Candidate, Choice
+from .candidates import Candidate, TrainingChoice
 from .data import Dataset
 from .replay import Replay
 from .stages import Context
@@ -31,7 +31,7 @@ class Outcome:
 
     written: Path
     """The new detector; named `.rejected.safetensors` if the base is better."""
-    choice: Choice
+    choice: TrainingChoice
     remarks: list[str]
     """What could not be measured, in sentences for people."""
 

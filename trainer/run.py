@@ -11,7 +11,7 @@ from dgsforensics.detector.backbone import load_backbone
 from dgsforensics.detector.model import DetectorModel
 
 from . import distributed, outcome, plan, runfolder, stages, teaching
-from .candidates import Choice
+from .candidates import TrainingChoice
 from .config import TrainConfig
 from .runfolder import RunFolder
 from .stages import Context, Tell
@@ -50,7 +50,7 @@ class TrainResult:
 
     written: Path
     """The new detector; named `.rejected.safetensors` if the base is better."""
-    choice: Choice
+    choice: TrainingChoice
     """What it was chosen from, and how."""
     notes: list[str]
     """How the images were split, what was left out, and what was not measured."""

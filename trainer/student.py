@@ -74,11 +74,11 @@ def fit(
     finite.
     """
     device = model.head.weight.device
-    state = _start(model, config, device)
+    state = begin(model, config, device)
     snapshot.restore(state, save_to, fingerprint)
     steps_per_epoch = math.ceil(len(material.samples) / config.batch)
     total = steps_per_epoch * config.epochs
-    teacher_head = _frozen(material.teacher_head, device)
+    teacher_head = frozen(material.teacher_head, device)
     suppressed = config.method == "dgs" and material.semantics is not None
     model.train()
     began, seen, saved = time.monotonic(), 0, time.monotonic()
@@ -92,7 +92,7 @@ def fit(
     with deferred_interrupt() as interrupted:
         for batch in batches(material, model, config, state.step, group, workers):
             torch.manual_seed(_seed(config.seed, state.step, group.rank))  # dropout
-            figures = _backward(model, state.text_head, teacher_head, batch, config)
+            figures = backward(model, state.text_head, teacher_head, batch, config)
             group.sum(figures)
             loss, text_loss, removed, added = (float(x) for x in figures)
             if not math.isfinite(loss + text_loss):
@@ -130,7 +130,7 @@ def fit(
     model.eval()
 
 
-def _backward(
+def backward(
     model: DetectorModel,
     text_head: nn.Linear,
     teacher_head: nn.Linear,
@@ -173,8 +173,8 @@ def _loss(head: nn.Linear, features: Tensor, batch: Batch) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, batch.labels, reduction="sum") / batch.size
 
 
-def _start(model: DetectorModel, config: TrainConfig, device: torch.device) -> TrainState:
-    """Step 0: a new text head, an optimiser without memory."""
+def begin(model: DetectorModel, config: TrainConfig, device: torch.device) -> TrainState:
+    """Return the state before the first step: a new text head, an optimiser without memory."""
     torch.manual_seed(_seed(config.seed, 0, -1))  # the same in every process
     text_head = nn.Linear(model.head.in_features, 1).to(device)
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -182,7 +182,8 @@ def _start(model: DetectorModel, config: TrainConfig, device: torch.device) -> T
     return TrainState(0, model, text_head, optimiser)
 
 
-def _frozen(head: Head, device: torch.device) -> nn.Linear:
+def frozen(head: Head, device: torch.device) -> nn.Linear:
+    """Return a head as a layer that does not learn."""
     linear = nn.Linear(head[0].shape[1], 1)
     linear.load_state_dict({"weight": head[0], "bias": head[1]})
     return linear.requires_grad_(False).to(device)

@@ -5,10 +5,10 @@ of what it left out.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from dgsforensics.records import CaseRow, ScanInfo
+from dgsforensics.case.scans import ScanInfo, ScanOptions
+from dgsforensics.records import CaseRow
 
 
 def gone(scans: Sequence[ScanInfo]) -> Callable[[CaseRow], bool]:
@@ -37,11 +37,11 @@ def gone(scans: Sequence[ScanInfo]) -> Callable[[CaseRow], bool]:
     return tell
 
 
-def _beginnings(options: Mapping[str, Any]) -> tuple[str, ...] | None:
+def _beginnings(options: ScanOptions) -> tuple[str, ...] | None:
     """Return what the paths that a scan covers begin with; None for all paths."""
-    folders = options.get("folders")
+    folders = options.folders
     return None if folders is None else tuple(os.path.join(folder, "") for folder in folders)
 
 
-def _excludes(options: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(options["exclude"]) if "folders" in options else frozenset()
+def _excludes(options: ScanOptions) -> frozenset[str]:
+    return frozenset(options.exclude) if options.folders is not None else frozenset()

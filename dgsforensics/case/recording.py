@@ -14,12 +14,12 @@ from typing import Any
 
 from dgsforensics.case.connection import Database
 from dgsforensics.case.hashes import IMAGE, SCORE, image_hash, score_hash
+from dgsforensics.case.scans import ScanSettings
 from dgsforensics.records import (
     EarlierScore,
     Failure,
     FileFacts,
     Prediction,
-    ScanSettings,
     ScoreOrigin,
     StoredTraits,
     Traits,

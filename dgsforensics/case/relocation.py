@@ -26,7 +26,7 @@ _WAIT = 2.0
 def root(case: Case) -> Path | None:
     """Return the folder that the case is about; None where there is no one folder."""
     scans = case.scans()
-    folders = scans[-1].settings.options.get("folders") if scans else None
+    folders = scans[-1].settings.options.folders if scans else None
     if folders is not None and len(folders) == 1:
         return Path(folders[0])
     moved = {

@@ -19,14 +19,8 @@ from typing import Self
 from dgsforensics.case.connection import Database
 from dgsforensics.case.coverage import gone
 from dgsforensics.case.recording import Scan, as_text, now
-from dgsforensics.records import (
-    CaseRow,
-    FileFacts,
-    ScanInfo,
-    ScanSettings,
-    Status,
-    StoredTraits,
-)
+from dgsforensics.case.scans import ScanInfo, ScanOptions, ScanSettings
+from dgsforensics.records import CaseRow, FileFacts, Status, StoredTraits
 
 PAGE = 1000
 """Rows read at a time by `Case.rows`: no lock and no read transaction outlives a page."""
@@ -66,7 +60,7 @@ class Case:
         tool, model = as_text(settings.tool_version), as_text(settings.model)
         key = as_text(settings.model_sha256), as_text(settings.preprocessing)
         weights = None if settings.weights_sha256 is None else as_text(settings.weights_sha256)
-        options = json.dumps(dict(settings.options), sort_keys=True)
+        options = json.dumps(settings.options.to_dict(), sort_keys=True)
         with self.writing() as db:
             cursor = db.execute(
                 "INSERT INTO scan (started, tool_version, model, model_sha256, preprocessing,"
@@ -172,7 +166,7 @@ def _info(row: sqlite3.Row) -> ScanInfo:
             model_sha256=row["model_sha256"],
             preprocessing=row["preprocessing"],
             threshold=row["threshold"],
-            options=json.loads(row["settings"]),
+            options=ScanOptions.from_dict(json.loads(row["settings"])),
             weights_sha256=row["weights_sha256"],
         ),
     )

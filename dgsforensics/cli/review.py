@@ -23,7 +23,7 @@ from dgsforensics.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dgsforensics.records import ScanInfo
+    from dgsforensics.case.scans import ScanInfo
     from dgsforensics.review.scale import Scale
     from dgsforensics.review.session import Review
     from dgsforensics.scan.request import ScanRequest
@@ -134,7 +134,7 @@ def review(
     with Case.open(path, busy=BUSY_SECONDS) as opened:
         last = opened.last_scan()
         scale_of = _scale_of(request, last)
-        request = _as_before(request, last)
+        request = as_before(request, last)
         loaded = Review(opened, signature(reviewer), blind=blind, scale_of=scale_of)
         _tell_basis(loaded, last, asked=threshold is not None or fpr is not None)
         chosen = _query(loaded, query, sort)
@@ -156,8 +156,8 @@ def _scale_of(request: "ScanRequest", last: "ScanInfo | None") -> "Callable[[Sca
 
     if request.threshold is None and request.fpr is None:
         return Scale.of
-    options = {} if last is None else last.settings.options
-    source = header.read(folders.resolve(request.model or options.get("detector")))
+    before = None if last is None else last.settings.options.detector
+    source = header.read(folders.resolve(request.model or before))
     thresholds = source.calibration.thresholds(fpr=request.fpr, probability=request.threshold)
     cut = source.calibration.probability(thresholds.upper)
 
@@ -179,8 +179,8 @@ def _tell_basis(review: "Review", last: "ScanInfo | None", *, asked: bool) -> No
     """Say where the cut lies, and why there where nobody asked for it now."""
     from dgsforensics import console
 
-    chosen = {} if last is None else last.settings.options
-    explored = not asked and chosen.get("probability") is not None
+    chosen = None if last is None else last.settings.options.probability
+    explored = not asked and chosen is not None
     if review.basis and explored:
         console.notice(
             f"{review.basis}, as the last scan asked for; --fpr or --threshold cut elsewhere"
@@ -189,18 +189,20 @@ def _tell_basis(review: "Review", last: "ScanInfo | None", *, asked: bool) -> No
         console.notice(review.basis)
 
 
-def _as_before(request: "ScanRequest", last: "ScanInfo | None") -> "ScanRequest":
+def as_before(request: "ScanRequest", last: "ScanInfo | None") -> "ScanRequest":
     """Return what is not asked for is as in the scan before: a review must not judge anew by
     itself.
     """
-    options = {} if last is None else last.settings.options
+    if last is None:
+        return request
+    options = last.settings.options
     asked = request.threshold is not None or request.fpr is not None
     return replace(
         request,
-        threshold=request.threshold if asked else options.get("probability"),
-        fpr=request.fpr if asked else options.get("fpr"),
-        model=request.model or options.get("detector"),
-        exclude=request.exclude or options.get("exclude", []),
+        threshold=request.threshold if asked else options.probability,
+        fpr=request.fpr if asked else options.fpr,
+        model=request.model or options.detector,
+        exclude=request.exclude or list(options.exclude),
     )
 
 

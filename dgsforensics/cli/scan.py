@@ -64,7 +64,6 @@ def scan(
     only: Annotated[
         list[Pick] | None,
         typer.Option(
-            metavar="|".join(Pick),
             help="Show only these files; may be repeated.",
             show_default="all",
         ),
@@ -72,7 +71,6 @@ def scan(
     sort: Annotated[
         RowOrder | None,
         typer.Option(
-            metavar="|".join(RowOrder),
             help="What needs a person first, or as the files are found.",
             show_default="score in a table, else path",
         ),

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dgsforensics.trainer.candidates import Choice
+    from dgsforensics.trainer.candidates import TrainingChoice
     from dgsforensics.trainer.gate import Comparison
 
 
-def show(choice: "Choice") -> None:
+def show(choice: "TrainingChoice") -> None:
     """Print the tables to standard output, and to standard error what speaks against it."""
     from dgsforensics import console
 
@@ -21,7 +21,7 @@ def show(choice: "Choice") -> None:
         console.notice(f"rejected: {loss}, more than --max-regression allows")
 
 
-def _show_standings(choice: "Choice") -> None:
+def _show_standings(choice: "TrainingChoice") -> None:
     from rich.table import Table
 
     from dgsforensics.wording import printable

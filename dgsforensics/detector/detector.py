@@ -138,7 +138,7 @@ class Detector:
         [logit] = self.logits(prepared.pixels[None])
         if not math.isfinite(logit):
             raise UnreadableError(NO_SCORE)
-        return self._judge(path, prepared, logit)
+        return self.judge(path, prepared, logit)
 
     def scan(
         self,
@@ -229,12 +229,12 @@ class Detector:
                 case Failure():
                     rows.append(row)
                 case EarlierScore():
-                    judged = self._judge(path, row, row.logit)
+                    judged = self.judge(path, row, row.logit)
                     rows.append(replace(judged, cached=True, traits=row.traits, origin=row.origin))
                 case PreparedImage():
                     logit = next(logits)
                     if math.isfinite(logit):
-                        judged = self._judge(path, row, logit)
+                        judged = self.judge(path, row, logit)
                         rows.append(replace(judged, traits=row.traits))
                     else:
                         rows.append(Failure(path, row.facts, Status.UNREADABLE, NO_SCORE))
@@ -304,7 +304,8 @@ class Detector:
         with off_the_clock():  # the pool has a clock of its own
             return decoding_pool.pool.prepare(data, facts, limits, self.config.input, need)
 
-    def _judge(self, path: Path, row: PreparedImage | EarlierScore, logit: float) -> Prediction:
+    def judge(self, path: Path, row: PreparedImage | EarlierScore, logit: float) -> Prediction:
+        """Return what a logit amounts to, at the thresholds in force."""
         return Prediction(
             path=path,
             facts=row.facts,

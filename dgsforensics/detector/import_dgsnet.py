@@ -62,10 +62,10 @@ def read(path: Path, name: str, backbone: str = BACKBONE) -> tuple[Checkpoint, d
     state = read_tensors(path)
     if "img_fc.weight" in state:
         frozen, head, rank = _FROZEN + _FROZEN, "img_fc.", _rank(state)
-        expected = _second_layout(clip, rank)
+        expected = second_layout(clip, rank)
     elif "img_frozen_fc.weight" in state:
         frozen, head, rank = _FROZEN, "img_frozen_fc.", 0
-        expected = _first_layout(clip)
+        expected = first_layout(clip)
     else:
         raise CheckpointError(
             f"{path.name} is not a checkpoint of the reference code: it has no head",
@@ -121,13 +121,15 @@ def _legible(path: Path) -> str:
 # Layouts: keys and shapes, as tensors without storage
 
 
-def _first_layout(clip: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def first_layout(clip: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what step 1 saves, by name; only the shapes count."""
     frozen = {_FROZEN + key: value for key, value in clip.items()}
     return frozen | _head("img_frozen_fc", clip)
 
 
-def _second_layout(clip: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
-    frozen = {_FROZEN + key: value for key, value in _first_layout(clip).items()}
+def second_layout(clip: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
+    """Return what step 2 saves with adapters of a rank, by name; only the shapes count."""
+    frozen = {_FROZEN + key: value for key, value in first_layout(clip).items()}
     adapted = _split_attention(clip, "visual.")
     for stem in _attentions(adapted):
         for p in PROJECTIONS:

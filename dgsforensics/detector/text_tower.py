@@ -43,8 +43,8 @@ class TextTower:
         dim: int,
         device: torch.device,
     ) -> None:
-        self._model = model
-        self._tokenise = tokenise
+        self.model = model
+        self.tokenise = tokenise
         self._device = device
         self.dim = dim
 
@@ -57,9 +57,9 @@ class TextTower:
         for start in range(0, len(distinct), batch):
             part = distinct[start : start + batch]
             padding = [""] * (batch - len(part))
-            tokens = self._tokenise(part + padding).to(self._device)  # (batch, context)
+            tokens = self.tokenise(part + padding).to(self._device)  # (batch, context)
             with torch.inference_mode():
-                rows = self._model.encode_text(tokens).cpu()  # (batch, D)
+                rows = self.model.encode_text(tokens).cpu()  # (batch, D)
             features[start : start + len(part)] = rows[: len(part)].numpy()
         return features[[row_of[caption] for caption in captions]]
 

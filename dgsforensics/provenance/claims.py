@@ -16,7 +16,7 @@ from itertools import islice
 from dgsforensics.provenance import xmp
 from dgsforensics.provenance.c2pa import Manifest, manifests
 from dgsforensics.provenance.containers import Block, blocks
-from dgsforensics.provenance.exif import Tag, Value, tags
+from dgsforensics.provenance.exif import ExifTag, Value, tags
 from dgsforensics.provenance.generators import claims, is_generator, says_generated, source_type
 from dgsforensics.records import Evidence, Mark
 
@@ -102,7 +102,7 @@ def _free(origin: str, name: str, text: str, mark: Mark | None = None) -> Iterat
 
 def _exif(block: Block) -> Iterator[Evidence]:
     found = tags(block.data)
-    make, model = _text(found.get(Tag.MAKE)), _text(found.get(Tag.MODEL))
+    make, model = _text(found.get(ExifTag.MAKE)), _text(found.get(ExifTag.MODEL))
     if claims("make", make) or claims("model", model):  # ComfyUI keeps its graph there in WebP
         yield from _free("EXIF", "make", make)
         yield from _free("EXIF", "model", model)
@@ -110,9 +110,9 @@ def _exif(block: Block) -> Iterator[Evidence]:
         yield Evidence(Mark.CAMERA, "EXIF", "camera", _camera(make, model))
     for tag, name, mark in _EXIF_TEXTS:
         yield from _free("EXIF", name, _text(found.get(tag)), mark)
-    yield from _free("EXIF", "user comment", _user_comment(found.get(Tag.USER_COMMENT)))
+    yield from _free("EXIF", "user comment", _user_comment(found.get(ExifTag.USER_COMMENT)))
     yield Evidence(None, "EXIF", "exposure", _exposure(found))
-    if Tag.GPS in found:
+    if ExifTag.GPS in found:
         yield Evidence(None, "EXIF", "GPS", "position recorded")
 
 
@@ -161,18 +161,18 @@ def _user_comment(value: Value | None) -> str:
 
 _CODES = (b"UNICODE\x00", b"ASCII\x00\x00\x00", b"JIS\x00\x00\x00\x00\x00", bytes(8))
 _EXIF_TEXTS = (
-    (Tag.SOFTWARE, "software", Mark.SOFTWARE),
-    (Tag.LENS, "lens", None),
-    (Tag.TAKEN, "taken", None),
-    (Tag.ARTIST, "artist", None),
-    (Tag.COPYRIGHT, "copyright", None),
-    (Tag.DESCRIPTION, "description", None),
+    (ExifTag.SOFTWARE, "software", Mark.SOFTWARE),
+    (ExifTag.LENS, "lens", None),
+    (ExifTag.TAKEN, "taken", None),
+    (ExifTag.ARTIST, "artist", None),
+    (ExifTag.COPYRIGHT, "copyright", None),
+    (ExifTag.DESCRIPTION, "description", None),
 )
-_EXPOSURE: tuple[tuple[Tag, Callable[[float], str]], ...] = (
-    (Tag.EXPOSURE_TIME, _seconds),
-    (Tag.F_NUMBER, "f/{:g}".format),
-    (Tag.ISO, "ISO {:g}".format),
-    (Tag.FOCAL_LENGTH, lambda length: f"{round(length, 1):g} mm"),
+_EXPOSURE: tuple[tuple[ExifTag, Callable[[float], str]], ...] = (
+    (ExifTag.EXPOSURE_TIME, _seconds),
+    (ExifTag.F_NUMBER, "f/{:g}".format),
+    (ExifTag.ISO, "ISO {:g}".format),
+    (ExifTag.FOCAL_LENGTH, lambda length: f"{round(length, 1):g} mm"),
 )
 
 

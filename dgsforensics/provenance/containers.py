@@ -158,12 +158,14 @@ def _webp(data: bytes) -> Iterator[Block]:
 def _tiff(data: bytes) -> Iterator[Block]:
     # The file is its own EXIF: nothing of it needs copying.
     yield Block("EXIF", data)
-    found = exif.tags(data, (exif.Tag.XMP, exif.Tag.IPTC, exif.Tag.PHOTOSHOP, exif.Tag.C2PA))
+    found = exif.tags(
+        data, (exif.ExifTag.XMP, exif.ExifTag.IPTC, exif.ExifTag.PHOTOSHOP, exif.ExifTag.C2PA)
+    )
     origins: dict[int, Origin] = {
-        exif.Tag.XMP: "XMP",
-        exif.Tag.IPTC: "IPTC",
-        exif.Tag.PHOTOSHOP: "IPTC",
-        exif.Tag.C2PA: "C2PA",
+        exif.ExifTag.XMP: "XMP",
+        exif.ExifTag.IPTC: "IPTC",
+        exif.ExifTag.PHOTOSHOP: "IPTC",
+        exif.ExifTag.C2PA: "C2PA",
     }
     for tag, value in found.items():
         if isinstance(value, bytes):

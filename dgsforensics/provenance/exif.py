@@ -25,7 +25,7 @@ Value = bytes | tuple[float, ...]
 """Texts and opaque data as bytes; numbers as a tuple, without fractions over zero."""
 
 
-class Tag(IntEnum):
+class ExifTag(IntEnum):
     """The tags this project reads."""
 
     DESCRIPTION = 270
@@ -50,7 +50,7 @@ class Tag(IntEnum):
     C2PA = 52545
 
 
-def tags(data: bytes, wanted: Collection[int] = frozenset(Tag)) -> dict[int, Value]:
+def tags(data: bytes, wanted: Collection[int] = frozenset(ExifTag)) -> dict[int, Value]:
     """Return the wanted tags of the first directory and of the EXIF directory that it points to.
 
     `data` begins with the TIFF header. A tag that lies outside the data is left out. Raises
@@ -65,9 +65,9 @@ def tags(data: bytes, wanted: Collection[int] = frozenset(Tag)) -> dict[int, Val
         found = _directory(data, first, wanted, order, big)
     except struct.error as error:
         raise ValueError("the first directory lies outside the data") from error
-    found = _follow(data, found.get(Tag.EXIF), wanted, order, big) | found
-    if not _follow(data, found.get(Tag.GPS), {_LATITUDE}, order, big).get(_LATITUDE):
-        found.pop(Tag.GPS, None)
+    found = _follow(data, found.get(ExifTag.EXIF), wanted, order, big) | found
+    if not _follow(data, found.get(ExifTag.GPS), {_LATITUDE}, order, big).get(_LATITUDE):
+        found.pop(ExifTag.GPS, None)
     return found
 
 

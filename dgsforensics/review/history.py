@@ -75,12 +75,12 @@ class History:
         for sha256 in contents:
             for other, pair in self._counted.pop(sha256, {}).items():
                 self.pairs[other][pair] -= 1
-            if found := self._pairs(sha256) if present(sha256) else {}:
+            if found := self.pairs_of(sha256) if present(sha256) else {}:
                 self._counted[sha256] = found
                 for other, pair in found.items():
                     self.pairs[other][pair] += 1
 
-    def _pairs(self, sha256: str) -> dict[str, Pair]:
+    def pairs_of(self, sha256: str) -> dict[str, Pair]:
         """Return, by the other reviewer, the pairs of labels of an image that both have
         labelled."""
         mine = self.labels.get(sha256)
@@ -100,7 +100,7 @@ class History:
             else:
                 self.labels[decision.sha256] = decision.judgement
         if self._blind:
-            for other, pair in self._pairs(decision.sha256).items():
+            for other, pair in self.pairs_of(decision.sha256).items():
                 self._first.setdefault((decision.sha256, other), pair)
 
     def _remember(self, step: list[Decision]) -> None:

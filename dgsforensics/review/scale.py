@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from dgsforensics.case.scans import ScanInfo
 from dgsforensics.detector.calibration import Calibration, Thresholds
 from dgsforensics.errors import CaseError
-from dgsforensics.records import ScanInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,11 @@ class Scale:
     @classmethod
     def of(cls, scan: ScanInfo) -> "Scale":
         """Read from the settings of a scan; raises `CaseError` where they do not say."""
-        options = scan.settings.options
-        try:
-            calibration = Calibration(options["temperature"], options["intercept"], (), (), "")
-            return cls(scan, calibration, Thresholds(**options["thresholds"]))
-        except (KeyError, TypeError) as error:
+        stored = scan.settings.options.scale
+        if stored is None:
             raise CaseError(
                 "this case was scanned by an older version, which kept no calibration",
                 "scan the folder again; the scores are kept",
-            ) from error
+            )
+        calibration = Calibration(stored.temperature, stored.intercept, (), (), "")
+        return cls(scan, calibration, Thresholds(stored.lower, stored.upper, stored.origin))

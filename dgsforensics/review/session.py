@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dgsforensics.case.decisions import Log, LogEntry
 from dgsforensics.case.recording import as_text
+from dgsforensics.case.scans import ScanInfo
 from dgsforensics.case.store import Case
 from dgsforensics.records import (
     Action,
@@ -21,7 +22,6 @@ from dgsforensics.records import (
     Evidence,
     Judgement,
     Mark,
-    ScanInfo,
     ScoreSeen,
     Status,
     Verdict,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from dgsforensics.case import location, relocation, scores, store
 from dgsforensics.case.recording import Scan
+from dgsforensics.case.scans import ScanOptions, ScanSettings, StoredScale
 from dgsforensics.detector import folders, header
 from dgsforensics.detector.detector import Detector
 from dgsforensics.detector.header import DetectorHeader
@@ -23,7 +24,7 @@ from dgsforensics.errors import CheckpointError, UsageError
 from dgsforensics.files.lists import read_list_from, refuse_addresses
 from dgsforensics.files.walk import WalkReport, find_files
 from dgsforensics.pictures import pixel_limit
-from dgsforensics.records import EarlierScore, Failure, Prediction, ScanSettings
+from dgsforensics.records import EarlierScore, Failure, Prediction
 from dgsforensics.scan import output
 from dgsforensics.scan.request import ScanRequest
 
@@ -64,7 +65,7 @@ class Job:
                 scans.append(opened.begin_scan(settings))
                 if everything is not None:
                     scores.note_source(everything, opened.path)
-                    kept = everything.begin_scan(replace(settings, options={}))
+                    kept = everything.begin_scan(replace(settings, options=ScanOptions()))
             yield self._scores(scans, kept)
 
     def _scores(self, scans: list[Scan], kept: Scan | None) -> Iterator[list[Prediction | Failure]]:
@@ -99,22 +100,21 @@ class Job:
             weights_sha256=info.weights_sha256,
             preprocessing=info.preprocessing,
             threshold=info.threshold,
-            options={
-                "device": self.request.device,
-                "batch": self.request.batch,
-                "limits": asdict(self.request.limits),
-                # As asked for, so that another scan of the same can ask alike.
-                "detector": self.request.model,
-                "fpr": self.request.fpr,
-                "probability": self.request.threshold,
-                # Which files of the case would have been found: see `case.coverage`.
-                "exclude": self.request.exclude,
-                "folders": _folders(self.paths),
-                # What a stored logit means, for those who read the case without the detector.
-                "temperature": calibration.temperature,
-                "intercept": calibration.intercept,
-                "thresholds": asdict(self.detector.thresholds),
-            },
+            options=ScanOptions(
+                device=self.request.device,
+                batch=self.request.batch,
+                detector=self.request.model,
+                fpr=self.request.fpr,
+                probability=self.request.threshold,
+                exclude=tuple(self.request.exclude),
+                folders=tuple(_folders(self.paths)),
+                scale=StoredScale(
+                    calibration.temperature,
+                    calibration.intercept,
+                    **asdict(self.detector.thresholds),
+                ),
+                others={"limits": asdict(self.request.limits)},
+            ),
         )
 
 

@@ -96,7 +96,7 @@ def _written(
     samples: Sequence[Sample], model: str, device: torch.device, batch: int
 ) -> Iterator[dict[str, str]]:
     """Yield captions by SHA-256, a batch at a time."""
-    processor, network = _load(model, device)
+    processor, network = load(model, device)
 
     def prepare(sample: Sample) -> tuple[str, Tensor]:
         try:
@@ -120,7 +120,7 @@ def _written(
         yield {key: " ".join(text.split()) for (key, _), text in zip(chunk, texts, strict=True)}
 
 
-def _load(model: str, device: torch.device) -> tuple[Any, Any]:
+def load(model: str, device: torch.device) -> tuple[Any, Any]:
     """Return processor and network, the network in float32 and evaluation mode on the device."""
     try:
         from transformers import BlipForConditionalGeneration, BlipProcessor
