@@ -445,12 +445,13 @@ def test_a_killed_run_goes_on_or_is_taken_back(death, then, dgsf, case, files, t
 def test_verify_prints_the_head_and_holds_it_against_the_log(dgsf, case, tmp_path):
     dgsf("label", case, "photos/a.png", "--as", "ai")
     code, out, err = dgsf("case", "verify", case)
-    assert code == 0 and "1 decision, sound" in out and "note the head elsewhere" in err
+    assert code == 0 and "decisions: 1," in out and "note the head elsewhere" in err
+    assert "scores: 4, of 4 images" in out and "not covered" in err
     head = out.split()[-1]
     assert re.fullmatch("[0-9a-f]{64}", head)
     dgsf("label", case, "photos/sub", "--as", "real")
     code, out, err = dgsf("case", "verify", "photos", "--head", head.upper())
-    assert code == 0 and "4 decisions, sound" in out and "note the head" not in err
+    assert code == 0 and "decisions: 4," in out and "note the head" not in err
     newest = out.split()[-1]
     code, out, err = dgsf("case", "verify", "--head", "0" * 63)
     assert code == 2 and "64 hexadecimal digits" in re.sub(r"\s+", " ", err)
@@ -502,7 +503,7 @@ def test_log_shows_the_decisions_in_order(dgsf, case, files):
     assert cells[2][2:5] == ["Bob", "label", "-"]
     document = json.loads(dgsf("case", "log", "--json")[1])
     assert [d["judgement"] for d in document["decisions"]] == ["ai", None]
-    assert document["decisions"][0]["shown"]["verdict"] == "not_flagged"
+    assert document["decisions"][0]["shown"]["verdict"] == "not flagged"
     assert document["decisions"][0]["note"] == "a [31mb"
 
 

@@ -13,6 +13,10 @@ _SCAN = (
 )
 _PLACE = ("path", "sha256", "size", "format", "status", "reason", "position", "cached")
 
+_ADD_SCAN = f"INSERT INTO scan ({', '.join(_SCAN)}) VALUES ({', '.join('?' * len(_SCAN))})"
+_ADD_PLACE = f"""INSERT OR IGNORE INTO location ({", ".join(_PLACE)}, scan_id)
+    VALUES ({", ".join("?" * (len(_PLACE) + 1))})"""
+
 
 @dataclass(frozen=True, slots=True)
 class MergeCount:
@@ -30,36 +34,32 @@ def merge(into: Case, other: Case) -> MergeCount:
     one stands. The other's scans take nothing away. Merging the same again changes nothing. What
     `dgsf apply` did stays with the case that it was done for.
     """
-    brought = scores.take_over(into, other)
-    files = 0
     with other.reading() as db:
         scans = db.execute(f"SELECT id, {', '.join(_SCAN)} FROM scan ORDER BY id").fetchall()
         places = db.execute(f"SELECT scan_id, {', '.join(_PLACE)} FROM location").fetchall()
+    if not scans:
+        return MergeCount(0, 0, len(Log(into).take_over(Log(other).after())))
+    numbers: dict[int, int | None] = {}
     with into.writing() as db:
         there = {row["path"] for row in db.execute("SELECT path FROM location")}
         new = [place for place in places if place["path"] not in there]
-        numbers = {}
+        wanted = {place["scan_id"] for place in new}
         for scan in scans:
-            if scan["id"] in {place["scan_id"] for place in new}:
-                numbers[scan["id"]] = db.execute(
-                    f"INSERT INTO scan ({', '.join(_SCAN)}) VALUES ({_marks(len(_SCAN))})",
-                    [_covering_nothing(scan[n]) if n == "settings" else scan[n] for n in _SCAN],
-                ).lastrowid
+            if scan["id"] in wanted:
+                values = [
+                    _covering_nothing(scan[name]) if name == "settings" else scan[name]
+                    for name in _SCAN
+                ]
+                numbers[scan["id"]] = db.execute(_ADD_SCAN, values).lastrowid
+        [last] = db.execute("SELECT max(id) FROM scan").fetchone()
+    brought = 0 if last is None else scores.take_over(into, other, last)
+    with into.writing() as db:
         for place in new:
-            files += 1
-            db.execute(
-                f"INSERT INTO location ({', '.join(_PLACE)}, scan_id)"
-                f" VALUES ({_marks(len(_PLACE) + 1)})",
-                (*(place[name] for name in _PLACE), numbers[place["scan_id"]]),
-            )
+            db.execute(_ADD_PLACE, (*(place[name] for name in _PLACE), numbers[place["scan_id"]]))
     decisions = Log(into).take_over(Log(other).after())
-    return MergeCount(brought, files, len(decisions))
+    return MergeCount(brought, len(new), len(decisions))
 
 
 def _covering_nothing(settings: str) -> str:
     """The settings of a scan that says nothing of what it did not find."""
     return json.dumps({"exclude": []} | json.loads(settings) | {"folders": []}, sort_keys=True)
-
-
-def _marks(count: int) -> str:
-    return ", ".join("?" * count)

@@ -91,11 +91,15 @@ def note_source(store: Case, path: Path) -> None:
         db.execute("INSERT OR IGNORE INTO source VALUES (?)", (bytes(path),))
 
 
-def take_over(into: Case, case: Case) -> int:
-    """Copy images and scores that fit their hashes and are not there yet; how many scores."""
+def take_over(into: Case, case: Case, scan: int | None = None) -> int:
+    """Copy images and scores that fit their hashes and are not there yet; how many scores.
+
+    `scan` is the one that they are said to come with; None: one that stands for just this.
+    """
     count = 0
     with into.writing() as db:
-        scan = db.execute(_TAKING, (now(), now())).lastrowid
+        if scan is None:
+            scan = db.execute(_TAKING, (now(), now())).lastrowid
         for row in _pages(case, _IMAGES):
             if fits(row, IMAGE, image_hash):
                 db.execute(_KEEP_IMAGE, tuple(row))
