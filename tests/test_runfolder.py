@@ -120,6 +120,25 @@ def test_no_result_is_overwritten(name, out, tmp_path) -> None:
     assert (tmp_path / name).read_text() == "precious"  # until there is a new one
 
 
+@pytest.mark.parametrize("kind", ["", ".rejected"])
+def test_the_options_that_a_person_gave_are_theirs(kind, out, tmp_path) -> None:
+    """Beside the result, and named as what a run writes there."""
+    own = tmp_path / f"mine{kind}.toml"
+    own.write_text("# by hand")
+    place = claim(out, CONFIG, resume=False, force=False, given=own)
+    assert place.is_given(own) and not place.is_given(tmp_path / "other.toml")
+    assert place.results() == []
+    out.write_text("a detector")
+    place.finish(out)
+    assert claim(out, CONFIG, resume=False, force=True, given=own).results() == [out]
+    assert own.read_text() == "# by hand"
+
+
+def test_a_replay_is_no_name_for_a_detector(tmp_path) -> None:
+    with pytest.raises(UsageError, match="what a detector knows"):
+        start(tmp_path / "mine.replay.safetensors")
+
+
 def test_a_folder_in_the_place_of_the_result_is_refused(out) -> None:
     out.mkdir()
     for way in (start, resume, force):
@@ -145,6 +164,41 @@ def test_a_run_that_ended_before_it_began_is_in_nobody_s_way(out) -> None:
     assert resume(out)
     other = replace(CONFIG, epochs=9)
     assert TrainConfig.from_dict(read(start(out, other).options)) == other
+
+
+def test_a_run_that_replaces_a_result_goes_on_too(out) -> None:
+    """Begun with --force and interrupted: the result that is there was given up."""
+    out.write_text("of an earlier run")
+    fill(force(out))
+    assert resume(out).state.exists()
+
+
+def test_what_a_hint_says_is_not_refused_next(out) -> None:
+    """Whoever is told to start over or to leave an option out can do so."""
+    with pytest.raises(UsageError) as nothing:
+        resume(out)
+    assert nothing.value.hint == "leave --resume out"
+    fill(start(out))
+    with pytest.raises(UsageError) as other:
+        resume(out, replace(CONFIG, epochs=9))
+    assert "--force instead of --resume" in str(other.value.hint)
+    fill(force(out, replace(CONFIG, epochs=9)))
+    out.write_text("a result")
+    RunFolder(out).finish(out)
+    with pytest.raises(UsageError) as there:
+        resume(out)
+    assert "--force" in str(there.value.hint) and "without --resume" in str(there.value.hint)
+    force(out)
+
+
+def test_a_failed_run_leaves_nothing_but_what_it_can_go_on_from(out, tmp_path) -> None:
+    place = start(out)
+    place.split.write_text("a split")
+    place.abandon()
+    assert list(tmp_path.iterdir()) == []
+    fill(start(out))
+    place.abandon()
+    assert place.state.exists() and place.options.exists()
 
 
 def test_force_leaves_nothing_of_the_earlier_run(out) -> None:

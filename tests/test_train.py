@@ -17,7 +17,7 @@ import made_case
 import tiny_clip
 from conftest import photo
 from dgsforensics import cli
-from dgsforensics.detector import checkpoint
+from dgsforensics.detector import checkpoint, folders
 from dgsforensics.detector.detector import Detector
 from dgsforensics.errors import ExitCode
 from dgsforensics.trainer import replay, stages
@@ -309,6 +309,51 @@ def test_data_that_cannot_work_are_refused(train, data, tmp_path) -> None:
     assert code == ExitCode.ERROR and "cannot be read" in err and "twin.png" in err
     code, _, err = train("--skip-unreadable", "--max-regression", "1")
     assert code == ExitCode.CLEAN and "Left out 1 image that cannot be read" in err
+
+
+def test_a_failed_run_leaves_no_folder_among_the_detectors(dgsf, data, tiny_detector) -> None:
+    (data / "maker0" / "1_fake" / "damaged.png").write_bytes(b"no picture")
+    arguments = ("train", data, "--base", tiny_detector, *FAST)
+    code, _, err = dgsf(*arguments)
+    assert code == ExitCode.ERROR and "--skip-unreadable" in err
+    assert list(folders.user_folder().iterdir()) == []
+    code, _, err = dgsf(*arguments, "--skip-unreadable", "--max-regression", "1")
+    assert code == ExitCode.CLEAN, err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint", "right"),
+    [
+        (("--captions", "folder"), "leave the captions out", ()),
+        (
+            ("--captions", "folder", "--semantics", "lowpass"),
+            "leave one of the two out",
+            ("--semantics", "lowpass"),
+        ),
+        (("--resume",), "leave --resume out", ()),
+        (("--resume", "--force"), "give one of them", ("--force",)),
+        (("--backbone", f"{tiny_clip.NAME}:file"), 'base = "none"', ("--base", "none")),
+    ],
+)
+def test_what_a_hint_advises_is_taken(wrong, hint, right, train, tmp_path) -> None:
+    more = ("--method", "dgs", "--epochs", "1", "--max-regression", "1")
+    code, _, err = train(*more, *wrong)
+    assert code == ExitCode.ERROR and hint in err
+    again = (*wrong, *right) if "--backbone" in wrong else right
+    code, _, err = train(*more, *again)
+    assert code == ExitCode.CLEAN, err
+
+
+def test_the_options_that_a_person_gave_are_not_written_over(train, tmp_path) -> None:
+    """With the name that the run would give to its own."""
+    own = tmp_path / "new.toml"
+    own.write_text('# mine\nmethod = "probe"\nmax_regression = 1.0\n')
+    for more in ((), ("--force",)):
+        code, _, err = train("--config", own, *more)
+        assert code == ExitCode.CLEAN, err
+        assert own.read_text().startswith("# mine")
+    code, _, err = train("--config", own)
+    assert code == ExitCode.ERROR and "new.safetensors is there already" in err
 
 
 # Labels of a case

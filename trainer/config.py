@@ -198,7 +198,10 @@ class TrainConfig:
                     f'to choose it, start from scratch with base = "{FROM_SCRATCH}"',
                 )
         if self.captions is not None and self.semantics not in (None, "captions"):
-            raise ConfigError(f"captions are given, but semantics is {self.semantics!r}")
+            raise ConfigError(
+                f"captions are given, but semantics is {self.semantics!r}",
+                "leave one of the two out",
+            )
         if self.captions is None and self.semantics == "captions":
             raise ConfigError(
                 "semantics is captions, but none are named",

@@ -97,7 +97,7 @@ def prepare(
         if not skip_unreadable:
             raise UsageError(
                 f"{words} cannot be read: {some(unreadable)}",
-                "mend or remove them, or have unreadable images skipped",
+                "mend or remove them, or leave them out with --skip-unreadable",
             )
         remarks.append(f"Left out {words} that cannot be read: {some(unreadable)}.")
     _refuse_twins(

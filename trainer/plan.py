@@ -119,7 +119,7 @@ def _refuse(config: TrainConfig, known: DetectorConfig) -> None:
         raise ConfigError(
             "captions live in the space of the projected output, and this head reads blocks "
             + ", ".join(map(str, known.head.blocks)),
-            f"use semantics lowpass or none; or base {FROM_SCRATCH} with a head on the output",
+            "leave the captions out: the content is then read from the picture itself",
         )
 
 

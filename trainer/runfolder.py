@@ -127,7 +127,7 @@ def claim(
             raise UsageError(
                 f"there is no run to go on with in {place.folder}", "leave --resume out"
             )
-        if place.options.exists() and not force:
+        if place.options.exists() and place.split.exists() and not force:
             raise UsageError(
                 f"an unfinished run is in {place.folder}",
                 "go on with --resume, or start over with --force",

@@ -5,9 +5,10 @@ their gradients go through `surgery.operate`, and the result goes back into the 
 loss is linear in the features, so it is never computed: `operate` adds its gradient.
 """
 
+import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from .snapshot import TrainState
 from .surgery import operate
 from .teacher import Head
 
+ROWS_AT_ONCE = 8
+"""Images that go through the tower together on a CPU."""
 SAVE_SECONDS = 120.0
 """At most so much work is lost to a power cut."""
 
@@ -92,7 +95,11 @@ def fit(
     with deferred_interrupt() as interrupted:
         for batch in batches(material, model, config, state.step, group, workers):
             torch.manual_seed(_seed(config.seed, state.step, group.rank))  # dropout
-            figures = backward(model, state.text_head, teacher_head, batch, config)
+            figures = [torch.zeros((), device=device) for _ in range(4)]
+            for part, share in _parts(batch):
+                done = backward(model, state.text_head, teacher_head, part, config)
+                for figure, found, weight in zip(figures, done, (1, 1, share, share), strict=True):
+                    figure += found * weight
             group.sum(figures)
             loss, text_loss, removed, added = (float(x) for x in figures)
             if not math.isfinite(loss + text_loss):
@@ -128,6 +135,28 @@ def fit(
                 save()
                 raise KeyboardInterrupt
     model.eval()
+
+
+def _parts(batch: Batch) -> Iterator[tuple[Batch, float]]:
+    """Yield this process's rows of a batch in parts, and the share of them that a part has.
+
+    What a tower keeps for the way back is most of the memory of a run. All that is done with a row
+    is done by itself, so the gradients of the parts add up to that of the whole; on a CPU a part of
+    8 rows is as fast as one of 32.
+    """
+    rows = len(batch.labels)
+    step = ROWS_AT_ONCE if batch.pixels.device.type == "cpu" else rows
+    for first in range(0, rows, step):
+        chosen = slice(first, first + step)
+        semantics = None if batch.semantics is None else batch.semantics[chosen]
+        part = dataclasses.replace(
+            batch,
+            pixels=batch.pixels[chosen],
+            labels=batch.labels[chosen],
+            teacher=batch.teacher[chosen],
+            semantics=semantics,
+        )
+        yield part, len(part.labels) / rows
 
 
 def backward(

@@ -30,7 +30,8 @@ logger = logging.getLogger(__name__)
 
 _NOT_OF_THE_TOWER = ("logit_scale", "input_resolution", "context_length", "vocab_size")
 """Of the contrastive loss, and what OpenAI's archives carry along."""
-_WITHOUT = "use the low-pass semantics or none, or a backbone whose weights file is the whole CLIP"
+_LEAVE_OUT = "leave the captions out: the content is then read from the picture itself"
+_WITHOUT = f"{_LEAVE_OUT}; or give a backbone whose weights file is the whole CLIP"
 
 
 class TextTower:
@@ -130,9 +131,7 @@ def _architecture(name: str) -> dict[str, Any]:
             f"open_clip has no model {name!r}", "see open_clip.list_models() for the names"
         )
     if found.get("custom_text", False) or "hf_model_name" in found["text_cfg"]:
-        raise ConfigError(
-            f"the text tower of {name} is not CLIP's own", "use the low-pass semantics or none"
-        )
+        raise ConfigError(f"the text tower of {name} is not CLIP's own", _LEAVE_OUT)
     return found
 
 
@@ -150,7 +149,7 @@ def _tokeniser(name: str) -> Callable[[list[str]], Tensor]:
         raise ConfigError(
             f"the tokenizer of {name} comes from the model hub and cannot be had "
             f"({type(error).__name__})",
-            "connect once, with the extra 'captions' installed, or use the low-pass semantics",
+            f"connect once, with the extra 'captions' installed; or {_LEAVE_OUT}",
         ) from error
     return found
 
