@@ -36,9 +36,10 @@ class PreparedImage:
 def prepare(picture: Picture, config: InputConfig) -> PreparedImage:
     """Return what the model is shown of a picture, and what there is to say about it."""
     pixels, remark = views.input_pixels(config, picture)
-    found = domain.recognise(picture.pixels)
-    if found is None and picture.missing > MOST_MISSING:
-        found = "too much is missing"
+    if picture.missing > MOST_MISSING:
+        found: str | None = "too much is missing"
+    else:
+        found = domain.recognise(picture.pixels)
     notes = (found and f"out of domain: {found}", picture.note, remark)
     text = "; ".join(note for note in notes if note)
     return PreparedImage(picture.facts, pixels, text or None, found, picture.missing or None)

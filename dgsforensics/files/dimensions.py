@@ -61,9 +61,9 @@ def _tiff(data: bytes) -> int | None:
     sizes = []
     try:
         for page in islice(tiff.directories(data), _MAX_DIRECTORIES):
-            for at in (page, *tiff.numbers(data, page, tiff.Tag.SUB_IFDS)):
-                width = tiff.numbers(data, at, tiff.Tag.WIDTH)
-                height = tiff.numbers(data, at, tiff.Tag.HEIGHT)
+            for at in (page, *tiff.numbers(data, page, tiff.TiffTag.SUB_IFDS)):
+                width = tiff.numbers(data, at, tiff.TiffTag.WIDTH)
+                height = tiff.numbers(data, at, tiff.TiffTag.HEIGHT)
                 sizes += [width[0] * height[0]] if width and height else []
     except tiff.OUT_OF_BOUNDS:
         return max(sizes, default=None)

@@ -114,10 +114,10 @@ def _tiff_kind(head: bytes) -> str:
         return "CR2"
     try:
         first = next(tiff.directories(head))
-        if tiff.numbers(head, first, tiff.Tag.DNG_VERSION):
+        if tiff.numbers(head, first, tiff.TiffTag.DNG_VERSION):
             return "DNG"
-        for at in (first, *tiff.numbers(head, first, tiff.Tag.SUB_IFDS)):
-            if {_CFA, _LINEAR_RAW} & {*tiff.numbers(head, at, tiff.Tag.PHOTOMETRIC)}:
+        for at in (first, *tiff.numbers(head, first, tiff.TiffTag.SUB_IFDS)):
+            if {_CFA, _LINEAR_RAW} & {*tiff.numbers(head, at, tiff.TiffTag.PHOTOMETRIC)}:
                 return "RAW"
     except (StopIteration, *tiff.OUT_OF_BOUNDS):
         _log.debug("the TIFF directories lie beyond the bytes at hand")

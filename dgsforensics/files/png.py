@@ -174,21 +174,27 @@ def unpacked(data: bytes) -> tuple[int, bool]:
     """Return how many bytes of rows the pixel chunks give up to the first damage, and whether they
     end as they should.
 
-    What follows a chunk with a wrong check sum counts only if the sum over all rows is right.
+    What follows a chunk with a wrong check sum counts where the sum over all rows is right, or up
+    to `_LATE` bytes before nothing can be unpacked any more.
     """
     inflate, total, before_damage = zlib.decompressobj(), 0, None
     for chunk in chunks(data):
         if chunk.kind != b"IDAT":
             continue
-        if before_damage is None and not is_sound(data, chunk):
+        is_cut = chunk.end + 4 > len(data)
+        if before_damage is None and not is_cut and not is_sound(data, chunk):
             before_damage = total
         for at in range(chunk.start, chunk.end, _STEP):
             waiting = data[at : min(at + _STEP, chunk.end)]
             while waiting and not inflate.eof:
                 try:
                     total += len(inflate.decompress(waiting, _STEP))
-                except zlib.error:
-                    return total if before_damage is None else before_damage, False
+                except zlib.error as error:
+                    is_sum = "data check" in str(error)  # over all rows, which came before it
+                    if before_damage is None:
+                        head = header(data)
+                        return (head.unpacked if is_sum and head else total), False
+                    return before_damage if is_sum else max(before_damage, total - _LATE), False
                 waiting = inflate.unconsumed_tail
         if inflate.eof:
             return total, True
@@ -197,3 +203,5 @@ def unpacked(data: bytes) -> tuple[int, bool]:
 
 _STEP = 1 << 14
 """Bytes that are unpacked at a time; what comes with damage in the same step does not count."""
+_LATE = 1 << 16
+"""Bytes that damage may garble before it makes no sense."""

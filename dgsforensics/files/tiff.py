@@ -8,7 +8,7 @@ OUT_OF_BOUNDS = (struct.error, IndexError, OverflowError)
 """What reading at an offset beyond the bytes ends with."""
 
 
-class Tag(IntEnum):
+class TiffTag(IntEnum):
     """The tags that tell kinds and pages apart."""
 
     SUBFILE_TYPE = 254

@@ -14,7 +14,8 @@ Scores depend on how pixels become 8-bit RGB, so the rules are fixed:
 * 32-bit integers are clipped to 0..65535 and then treated as 16 bits; floating point is clipped to
   0..1, black to white. Both are noted, for files do not say what white is.
 * Transparency is laid over white, as a viewer would show it: what hides under it is not judged.
-* CMYK, YCbCr and LAB go through Pillow's plain conversion; embedded colour profiles are ignored.
+* Colour profiles and the gamma of PNG are applied, unless they are those of sRGB or damaged. CMYK
+  without a profile, YCbCr and LAB go through Pillow's plain conversion.
 * RAW is developed by LibRaw with the white balance of the camera.
 
 JPEG XL, JPEG 2000, Photoshop, icons and vector drawings are known by name but not read.

@@ -11,6 +11,7 @@ from PIL import ImageFile
 
 from dgsforensics.files import png, tiff
 from dgsforensics.files.kinds import gif_frames
+from dgsforensics.files.tiff import TiffTag
 
 MAX_FRAMES = 1000
 """Frames counted in one file; an animation without end costs no more than this."""
@@ -32,8 +33,8 @@ def page_of(data: bytes) -> int:
     reduced: list[bool] = []
     try:
         for at in islice(tiff.directories(data), _MAX_PAGES):
-            sizes.append((_number(data, at, tiff.Tag.WIDTH), _number(data, at, tiff.Tag.HEIGHT)))
-            reduced.append(_number(data, at, tiff.Tag.SUBFILE_TYPE) & 1 == 1)
+            sizes.append((_number(data, at, TiffTag.WIDTH), _number(data, at, TiffTag.HEIGHT)))
+            reduced.append(_number(data, at, TiffTag.SUBFILE_TYPE) & 1 == 1)
     except tiff.OUT_OF_BOUNDS:
         _log.debug("the chain of pages breaks off", exc_info=True)
     if not sizes or 0 in sizes[0]:
@@ -52,7 +53,7 @@ def page_of(data: bytes) -> int:
     return max(shown, key=lambda page: sizes[page])
 
 
-def _number(data: bytes, directory: int, tag: tiff.Tag) -> int:
+def _number(data: bytes, directory: int, tag: TiffTag) -> int:
     return next(iter(tiff.numbers(data, directory, tag)), 0)
 
 

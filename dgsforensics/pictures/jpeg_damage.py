@@ -14,10 +14,13 @@ _END = b"\xff\xd9"
 
 def damage(data: bytes) -> Extent | None:
     """Return how much of the first picture is there; None where all of it is."""
-    bare = jpeg.bare(data)
-    if bare is None or _complaint(bare) is None:
+    bare, is_cut = jpeg.bare(data), not jpeg.has_end(data)
+    if bare is None:
         return None
-    return extent(bare, not jpeg.has_end(data)) or _by_scans(bare)
+    if _complaint(bare) is not None:
+        return extent(bare, is_cut) or _by_scans(bare, _sound_scans(bare))
+    found = _by_scans(bare, jpeg.scans(bare)) if is_cut else None  # it may lack whole scans
+    return found if found and found.missing else None
 
 
 def _complaint(data: bytes) -> str | None:
@@ -36,9 +39,8 @@ def _complaint(data: bytes) -> str | None:
     return None
 
 
-def _by_scans(data: bytes) -> Extent:
-    """The share of coefficients that sound scans give in full; what a scan with damage gives does
-    not count, for a progressive picture is then whole at a lower precision."""
+def _sound_scans(data: bytes) -> int:
+    """How many scans at the start are sound, where not all are."""
     scans = [s for s in jpeg.segments(data) if s.marker == jpeg.SOS]
     sound, damaged = 0, len(scans)
     while damaged - sound > 1:  # the scans before the first damaged one are sound
@@ -47,6 +49,13 @@ def _by_scans(data: bytes) -> Extent:
             sound = middle
         else:
             damaged = middle
+    return sound
+
+
+def _by_scans(data: bytes, sound: int) -> Extent:
+    """The share of coefficients that the first scans give in full; what a scan with damage gives
+    does not count, for a progressive picture is then whole at a lower precision."""
+    scans = [s for s in jpeg.segments(data) if s.marker == jpeg.SOS]
     weights = _weights(data)
     exact: dict[int, set[int]] = {part: set() for part in weights}
     for scan in scans[:sound]:

@@ -27,6 +27,7 @@ _IN_ROWS = {"PNG", "TIFF", "BMP", "GIF"}
 """Kinds whose decoders leave what they have read when they fail."""
 _FINAL = (ImageError, MemoryError, Image.DecompressionBombError)
 """What another attempt would not change."""
+WRONG_SUM = "a check sum of the pixels is wrong"
 LEFT_OUT = "metadata left out: damaged or too large"
 
 _log = logging.getLogger(__name__)
@@ -128,10 +129,10 @@ def _whole(
     elif kind == "PNG" and not all(
         png.is_sound(data, chunk) for chunk in png.chunks(data) if chunk.kind == b"IDAT"
     ):
-        bare = png.bare(data)
-        found.notes.append("a check sum of the pixels is wrong")
-        if bare is not None:
-            _count_rows(found, data, UnreadableError("damaged PNG: no row is sound"))
+        found.notes.append(WRONG_SUM)
+        _count_rows(found, data)
+        if found.missing == 1:
+            found.rows = None
     return found
 
 
@@ -150,35 +151,35 @@ def _part(
     found = DecodedImage(image)
     if kind == "PNG":
         found.exif = png.exif(data)
-        _count_rows(found, data, failure)
+        _count_rows(found, data)
+        if found.missing == 1:
+            raise failure
+        if not found.missing:
+            found.notes.append(WRONG_SUM)
         return found
     lacking = _unwritten(source, image, opener, limits, page)
-    rows = np.flatnonzero(~lacking.all(axis=1))
-    if not rows.size:
+    if lacking.all():
         raise failure
     found.missing = float(lacking.mean())
-    within = slice(int(rows[0]), int(rows[-1]) + 1)
-    if lacking.any() and not lacking[within].any():
-        found.rows = within
-    elif not lacking.any():
+    rows = np.flatnonzero(~lacking.any(axis=1))
+    if not found.missing:
         found.notes.append(LEFT_OUT)
+    elif rows.size and rows[-1] - rows[0] + 1 == rows.size:  # a stretch of whole rows
+        found.rows = slice(int(rows[0]), int(rows[-1]) + 1)
+        found.missing = 1 - rows.size / len(lacking)
     return found
 
 
-def _count_rows(found: DecodedImage, data: bytes, failure: Exception) -> None:
-    """Say which rows of a PNG are sound; raises the failure where none is."""
+def _count_rows(found: DecodedImage, data: bytes) -> None:
+    """Say which rows of a PNG are sound."""
     head = png.header(data)
     done, is_whole = png.unpacked(data)
     if is_whole or head is None:
         return
     if head.interlaced:
         found.missing = max(0.0, 1 - done / head.unpacked)
-        if done == 0:
-            raise failure
         return
     rows = min(done // head.row, head.height)
-    if rows == 0:
-        raise failure
     found.missing = 1 - rows / head.height
     found.rows = slice(0, rows) if rows < head.height else None
 

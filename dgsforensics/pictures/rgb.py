@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from dgsforensics.pictures import colour
+
 _log = logging.getLogger(__name__)
 
 
@@ -62,35 +64,41 @@ def _array(rgb: Image.Image) -> NDArray[np.uint8]:
 
 def _rgb(image: Image.Image, notes: list[str]) -> Image.Image:
     grey: NDArray[np.uint8]
+    flat = image
     if image.mode.startswith("I;16"):
         values = np.asarray(image)
         is_12_bit = getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample) == (12,)
         grey = (values >> (4 if is_12_bit else 8)).astype(np.uint8)
+        flat = Image.fromarray(grey)
     elif image.mode == "I":
         grey = (np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8)
         notes.append("32-bit values clipped to 0..65535")
+        flat = Image.fromarray(grey)
     elif image.mode == "F":
         values = np.clip(np.nan_to_num(np.asarray(image)), 0, 1)
         grey = np.rint(values * 255).astype(np.uint8)
         notes.append("floating-point values clipped to 0..1")
+        flat = Image.fromarray(grey)
     elif image.has_transparency_data:
-        return _over_white(image, notes)
-    else:
-        return image if image.mode == "RGB" else image.convert("RGB")
-    return Image.fromarray(grey).convert("RGB")
+        flat = _over_white(image, notes)
+    if flat.mode not in ("L", "RGB", "CMYK"):
+        flat = flat.convert("L" if flat.mode in ("1", "LA", "La") else "RGB")
+    flat = colour.in_srgb(flat, image, notes)
+    return flat if flat.mode == "RGB" else flat.convert("RGB")
 
 
 def _over_white(image: Image.Image, notes: list[str]) -> Image.Image:
     if image.mode == "La":
         image = image.convert("LA")
+    is_grey = image.mode in ("L", "LA", "1")
     image = image.convert("RGBA")
     alpha = image.getchannel("A")
     if alpha.getextrema() == (255, 255):
-        return image.convert("RGB")
+        return image.convert("L" if is_grey else "RGB")
     notes.append("transparency laid over white")
     white = Image.new("RGB", image.size, "white")
     white.paste(image, mask=alpha)
-    return white
+    return white.convert("L") if is_grey else white
 
 
 _TURNS = {
