@@ -499,7 +499,9 @@ def test_log_shows_the_decisions_in_order(dgsf, case, files):
     cells = [re.split(r"\s{2,}", line) for line in out.splitlines()]
     digest = made_case.sha256(files["a.png"].read_bytes())[:12]
     assert cells[0][0] == "entry"
-    assert cells[1][2:] == ["Ann", "label", "ai", digest, str(files["a.png"]), "(a [31mb)"]
+    unseen = "not seen: command line"
+    place = str(files["a.png"])
+    assert cells[1][2:] == ["Ann", "label", "ai", unseen, digest, place, "(a [31mb)"]
     assert cells[2][2:5] == ["Bob", "label", "-"]
     document = json.loads(dgsf("case", "log", "--json")[1])
     assert [d["judgement"] for d in document["decisions"]] == ["ai", None]

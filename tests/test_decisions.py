@@ -1,6 +1,8 @@
 """The log of decisions: what stands, two reviewers, tampering, the death of a process."""
 
 import dataclasses
+import hashlib
+import json
 import os
 import signal
 import sqlite3
@@ -15,9 +17,10 @@ import pytest
 
 from dgsforensics.case import connection, schema
 from dgsforensics.case.decisions import ORIGIN, Log, LogEntry, standing
+from dgsforensics.case.merging import merge
 from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError
-from dgsforensics.records import Action, Judgement, ScoreSeen, Verdict
+from dgsforensics.records import Action, Judgement, ScoreSeen, Showing, Sight, Verdict
 
 SHOWN = ScoreSeen("dgs", "d" * 64, 1.25, 0.1 + 0.2, 0.9, Verdict.FLAGGED)
 
@@ -228,3 +231,70 @@ def test_an_older_case_that_may_only_be_read_says_what_to_do(
     monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
     with pytest.raises(CaseError, match="of an older version"), Case.open(case_path):
         pass
+
+
+SEEN = Sight(Showing.BLOCKS, 66, 44, 1.25)
+BY_VERSION_4 = """INSERT INTO decision (id, time, reviewer, step, action, path, sha256, judgement,
+    note, model, model_sha256, logit, probability, threshold, verdict, hash)
+    VALUES (1, '2026-01-02T12:00:00.000+00:00', 'ann', 1, 'label', x'2f61', ?, 'ai', '',
+    'dgs', ?, 1.25, 0.5, 0.9, 'flagged', ?)"""
+
+
+def begun_with_schema_4(case_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log of one entry, hashed as versions did that said nothing of the picture."""
+    who = [1, "2026-01-02T12:00:00.000+00:00", "ann", 1, "label", "2f61", "a" * 64, "ai", ""]
+    entry = [*who, "dgs", "d" * 64, 1.25, 0.5, 0.9, "flagged"]
+    digest = hashlib.sha256(f"{ORIGIN}\n{json.dumps(entry)}".encode()).hexdigest()
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:4])
+        with closing(connection.connect(case_path)) as db:
+            db.execute(BY_VERSION_4, ("a" * 64, "d" * 64, digest))
+
+
+def test_what_was_seen_is_kept_and_merged(case: Case, tmp_path: Path) -> None:
+    seen = dataclasses.replace(entry("a"), sight=SEEN)
+    blind = dataclasses.replace(entry("b"), sight=Sight(Showing.BLIND))
+    Log(case).append("ann", Action.LABEL, [seen, blind])
+    assert [decision.sight for decision in Log(case).after()] == [SEEN, Sight(Showing.BLIND)]
+    with Case.open(tmp_path / "other.sqlite3") as other:
+        merge(other, case)
+        assert [decision.sight for decision in Log(other).after()] == [SEEN, Sight(Showing.BLIND)]
+        assert Log(other).verify().entries == 2
+
+
+def test_a_log_of_an_older_version_goes_on_in_one_chain(
+    case_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun_with_schema_4(case_path, monkeypatch)
+    with Case.open(case_path) as case:
+        assert Log(case).verify().entries == 1
+        Log(case).append("bob", Action.LABEL, [dataclasses.replace(entry("a"), sight=SEEN)])
+        assert Log(case).verify().entries == 2
+        assert [decision.sight for decision in Log(case).after()] == [None, SEEN]
+
+
+@pytest.mark.parametrize(
+    ("change", "number"),
+    [
+        ("showing = 'blocks' WHERE id = 1", 1),
+        ("shown_width = 80 WHERE id = 1", 1),
+        ("shown_seconds = 9.0 WHERE id = 2", 2),
+        ("showing = 'kitty' WHERE id = 2", 2),
+        ("showing = NULL WHERE id = 2", 2),
+        (
+            "showing = NULL, shown_width = NULL, shown_height = NULL, shown_seconds = NULL"
+            " WHERE id = 2",
+            2,
+        ),
+    ],
+)
+def test_what_was_seen_cannot_be_changed_unnoticed(
+    case_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, number: int
+) -> None:
+    begun_with_schema_4(case_path, monkeypatch)
+    with Case.open(case_path) as case:
+        Log(case).append("bob", Action.LABEL, [dataclasses.replace(entry("a"), sight=SEEN)])
+    with closing(unlocked(case_path)) as db:
+        db.execute(f"UPDATE decision SET {change}")
+    with Case.open(case_path) as case, pytest.raises(CaseError, match=f"entry {number} .* changed"):
+        Log(case).verify()

@@ -10,7 +10,7 @@ from torch import nn
 import tiny_clip
 from conftest import photo
 from dgsforensics import Detector
-from dgsforensics.detector.explain import Explanation, Region, explain
+from dgsforensics.detector.explain import explain
 from dgsforensics.detector.views import input_pixels
 from dgsforensics.errors import UnreadableError
 from dgsforensics.pictures import decoder, patches
@@ -184,11 +184,3 @@ def test_a_model_without_a_finite_score_explains_nothing(detector):
     detector.forward.model = Sum([math.nan] * 49)
     with pytest.raises(UnreadableError, match="finite"):
         next(explain(detector, picture()))
-
-
-def test_weights_are_relative_to_the_largest_change():
-    regions = (Region((0, 0, 0.5, 1), -4.0), Region((0.5, 0, 1, 1), 1.0))
-    weights = [weight for _, weight in Explanation(0.0, regions, 2).weights]
-    assert weights == [-1.0, 0.25]
-    assert Explanation(0.0, (), 2).weights == []
-    assert Explanation(0.0, (Region((0, 0, 1, 1), 0.0),), 1).weights == [((0, 0, 1, 1), 0.0)]

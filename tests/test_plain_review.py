@@ -232,10 +232,10 @@ def test_blind(plain, path):
         bob = Review(case, "bob")
         bob.label(bob.items, Judgement.REAL)
         bob.note(bob.items[1], "a secret")
-    _, lines, _ = plain("e", "/ agree:no", "/", "/ label:real", options=["--blind"])
+    _, lines, _ = plain("e", "/ differ:yes", "/", "/ label:real", options=["--blind"])
     assert "bob" not in str(lines) and "secret" not in str(lines)
     assert lines.count("0 images") == 2
-    _, lines, _ = plain("ai", "p", "e", "/ agree:no", options=["--blind"])
+    _, lines, _ = plain("ai", "p", "e", "/ differ:yes", options=["--blind"])
     assert any("bob, " in line and line.endswith("real: a secret") for line in lines)
     assert "2 images" in lines
 

@@ -13,7 +13,7 @@ from dgsforensics.case.store import Case
 from dgsforensics.choices import Order
 from dgsforensics.errors import UsageError
 from dgsforensics.records import Evidence, FileFacts, Judgement, Mark, Status
-from dgsforensics.review.queries import NAMES, agreement, listed, parse
+from dgsforensics.review.queries import NAMES, difference, listed, parse
 from dgsforensics.review.session import Review
 from made_review import PHOTOS, failed, scan, scored, sha
 
@@ -170,20 +170,20 @@ def test_text_is_looked_for_in_ones_own_notes(review: Review, case: Case) -> Non
     assert places(review, "-finger folder:trip") == [1, 2]
 
 
-def test_agreement(review: Review, case: Case) -> None:
+def test_reviewers_who_differ(review: Review, case: Case) -> None:
     others = [Review(case, name) for name in ("bob", "cleo")]
     for other, judgements in zip(others, (["ai", "ai", "ai"], ["ai", "real", None]), strict=True):
         for item, judgement in zip(other.items, judgements, strict=False):
             other.label([item], judgement and Judgement(judgement))
         other.note(other.items[6], "a note is no label")
     review.label([review.items[2]], Judgement.REAL)
-    seen = [agreement(review, item) for item in review.items]
-    assert seen == [True, False, False, True, None, None, None]
-    assert places(review, "agree:yes") == [0, 3]
-    assert places(review, "agree:no") == [1, 2]
-    assert places(review, "-agree:no") == [0, 3, 4, 5, 6]
-    assert places(review, "agree:yes,no") == [0, 1, 2, 3]
-    assert places(review, "agree:NO") == [1, 2]
+    seen = [difference(review, item) for item in review.items]
+    assert seen == [False, True, True, False, None, None, None]
+    assert places(review, "differ:no") == [0, 3]
+    assert places(review, "differ:yes") == [1, 2]
+    assert places(review, "-differ:yes") == [0, 3, 4, 5, 6]
+    assert places(review, "differ:yes,no") == [0, 1, 2, 3]
+    assert places(review, "differ:YES") == [1, 2]
 
 
 def test_a_blind_reviewer_finds_nothing_out_by_asking(case: Case) -> None:
@@ -191,11 +191,11 @@ def test_a_blind_reviewer_finds_nothing_out_by_asking(case: Case) -> None:
         other = Review(case, name)
         other.label(other.items, judgement)
     ann = Review(case, "ann", blind=True)
-    assert places(ann, "agree:yes") == places(ann, "agree:no") == []
+    assert places(ann, "differ:no") == places(ann, "differ:yes") == []
     ann.label([ann.items[1]], Judgement.REAL)
     ann.label([ann.items[2]], Judgement.AI)
-    assert places(ann, "agree:no") == [1]
-    assert places(ann, "agree:yes") == [2]
+    assert places(ann, "differ:yes") == [1]
+    assert places(ann, "differ:no") == [2]
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_blind_reviewer_finds_nothing_out_by_asking(case: Case) -> None:
         ("verdict:scored", "verdict:scored is not known"),
         ("label:maybe", "label:maybe is not known; label: takes ai, real"),
         ("mark:exif", "mark:exif is not known; mark: takes c2pa"),
-        ("agree:perhaps", "agree:perhaps is not known; agree: takes yes or no"),
+        ("differ:perhaps", "differ:perhaps is not known; differ: takes yes or no"),
         ("score:high", "score: is followed by 0.9.."),
         ("score:90%", "score: is followed by"),
         ("score:0.1..0.2..0.3", "score: is followed by"),
@@ -231,7 +231,7 @@ def test_what_makes_no_sense_is_said(review: Review, query: str, message: str) -
 
 
 def test_every_name_is_explained_and_works(review: Review) -> None:
-    good = {"score": "0.1..", "agree": "yes", "verdict": "flagged", "label": "any", "mark": "c2pa"}
+    good = {"score": "0.1..", "differ": "yes", "verdict": "flagged", "label": "any", "mark": "c2pa"}
     for name, says in NAMES.items():
         assert says
         everything = set(places(review, ""))

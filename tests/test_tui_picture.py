@@ -1,5 +1,6 @@
 import asyncio
 import io
+import math
 import sys
 import threading
 from collections.abc import Awaitable, Callable
@@ -21,7 +22,7 @@ from conftest import photo
 from dgsforensics.tui import graphics, viewport
 from dgsforensics.tui.decoding import DecodedPicture, from_image
 from dgsforensics.tui.graphics import BLOCKS, TEXT, Protocol, Renderer, choose
-from dgsforensics.tui.heat import signs, tinted
+from dgsforensics.tui.heat import matters, on_scale, signs, tinted
 from dgsforensics.tui.picture import PicturePane
 from dgsforensics.tui.viewport import STEPS, View, cut, fitting, frame, panned, scaled, zoomed
 
@@ -465,10 +466,10 @@ def test_heat_is_red_towards_generated_and_blue_towards_real():
         red, _, blue = np.moveaxis(colours(pane)[:46], -1, 0)
         assert (red[:, :40] > blue[:, :40] + 60).all()
         assert (blue[:, 40:] > red[:, 40:] + 60).all()
-        assert "red: to generated, blue: to real" in text(pane)
+        assert "red AI, blue real, full: odds x10" in text(pane)
         pane.toggle_heat()
         assert np.array_equal(colours(pane), plain)
-        assert "generated" not in text(pane)
+        assert "odds" not in text(pane)
         pane.toggle_heat()
         pane.heat([])
         assert np.array_equal(colours(pane), plain)
@@ -539,6 +540,42 @@ def test_signs_outline_what_is_strong():
     assert (20, 0) not in found
 
 
+def test_weights_are_on_one_scale_for_all_images():
+    changes = [(LEFT_HALF, 1.0), (RIGHT_HALF, -4.0)]
+    first = pytest.approx(1 / math.log(10))
+    assert on_scale(changes, 1.0) == [(LEFT_HALF, first), (RIGHT_HALF, -1)]
+    # What is a small part of a sure logit is faint, however large the other changes are.
+    [(_, alone), _] = on_scale([changes[0], (RIGHT_HALF, 0.0)], 1.0)
+    assert alone == on_scale(changes, 1.0)[0][1]
+    [(_, cooler), _] = on_scale(changes, 2.0)
+    assert cooler == pytest.approx(alone / 2)
+
+
+def test_regions_that_change_little_are_left_as_they_are():
+    little = math.log(1.5) - 0.001
+    heat = on_scale([(LEFT_HALF, little), (RIGHT_HALF, -little)], 1.0)
+    assert not matters(heat) and not matters([])
+    assert matters(on_scale([(LEFT_HALF, little + 0.002)], 1.0))
+
+    async def steps(pane, pilot):
+        pane.show(from_image(Image.new("RGB", (80, 46), (128, 128, 128))), "a.png")
+        plain = colours(pane)
+        pane.heat(heat)
+        assert np.array_equal(colours(pane), plain)
+        assert "no region matters" in text(pane)
+
+    drive(steps)
+
+
+def test_the_legend_of_a_map_is_there_however_narrow_the_pane():
+    async def steps(pane, pilot):
+        pane.show(shot(480, 320), "99.3% a rather long name of a picture.png")
+        pane.heat([(LEFT_HALF, 1.0)])
+        assert "red AI, blue real, full: odds x10" in text(pane)
+
+    drive(steps, size=(35, 12))
+
+
 # Without colour
 
 
@@ -550,12 +587,12 @@ def test_letters_show_brightness_and_signs_show_heat():
         assert row[0] == " "
         assert row[-1] == "@"  # the contrast is stretched
         assert list(row) == sorted(row, key=" .:-=+*#%@".index)
-        assert not any(s.style and s.style.color for s in pane.render_line(5))
+        assert len({s.style.color for s in pane.render_line(5) if s.style}) == 1
         pane.heat([((0, 0, 0.25, 0.5), 1.0), (RIGHT_HALF, -0.9), ((0.3, 0.6, 0.4, 0.7), 0.01)])
         assert lines(pane)[0].text[:20] == "+" * 20
         assert lines(pane)[0].text[40:] == "-" * 40
         assert lines(pane)[5].text[1:19] == row[1:19]
-        assert "+ to generated, - to real" in text(pane)
+        assert "+ AI, - real, from odds x1.5" in text(pane)
         first = next(iter(pane.render_line(0)))
         assert first.style is not None
         assert first.style.reverse  # or it would be a letter like others

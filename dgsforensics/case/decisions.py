@@ -4,6 +4,9 @@ The log is only ever added to. Taking a label away, undoing and redoing are entr
 what stands is each reviewer's last entry for an image. Every entry carries a digest over itself and
 the digest before it, so a change, an insertion or a deletion in the middle shows. That the end was
 cut off shows only against a head that was noted elsewhere: `verify` takes one.
+
+Entries of older versions say nothing of the picture. Their digest covers what they had then, so a
+log that was begun with such a version goes on in one chain.
 """
 
 import hashlib
@@ -19,21 +22,25 @@ from typing import Any
 from dgsforensics.case.recording import as_text
 from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError
-from dgsforensics.records import Action, Decision, Judgement, ScoreSeen, Verdict
+from dgsforensics.records import Action, Decision, Judgement, ScoreSeen, Showing, Sight, Verdict
 
 ORIGIN = "0" * 64
 """Stands for the hash before the first entry."""
 _NAMES = (
     *("id", "time", "reviewer", "step", "action", "path", "sha256", "judgement", "note"),
-    *("model", "model_sha256", "logit", "probability", "threshold", "verdict", "hash"),
+    *("model", "model_sha256", "logit", "probability", "threshold", "verdict"),
+    *("showing", "shown_width", "shown_height", "shown_seconds", "hash"),
 )
 _COLUMNS = ", ".join(_NAMES)
 _NUMBER, _TEXT = float | None, str | None
 _TYPES = (
     *(int, str, str, int, str, bytes, str, _TEXT, str),
-    *(_TEXT, _TEXT, _NUMBER, _NUMBER, _NUMBER, _TEXT, str),
+    *(_TEXT, _TEXT, _NUMBER, _NUMBER, _NUMBER, _TEXT),
+    *(_TEXT, int | None, int | None, _NUMBER, str),
 )
 """Of the columns, in Python."""
+_OF_SIGHT = 4
+"""Columns, the last before the hash, that entries of older versions do not have."""
 
 Standing = dict[str, dict[str, Decision]]
 """By the sha256 of an image and by reviewer: the last decision."""
@@ -48,6 +55,7 @@ class LogEntry:
     judgement: Judgement | None
     note: str
     shown: ScoreSeen | None
+    sight: Sight | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +124,7 @@ class Log:
                     decision.judgement,
                     decision.note,
                     decision.shown,
+                    decision.sight,
                 )
                 step = steps.setdefault(decision.step, number)
                 who = decision.time, decision.reviewer, step, decision.action
@@ -186,8 +195,11 @@ def _row(
     if seen is not None:
         scores = (float(seen.logit), float(seen.probability), float(seen.threshold))
         shown = (as_text(seen.model), seen.model_sha256, *scores, seen.verdict.value)
+    saw: tuple[Any, ...] = (None,) * _OF_SIGHT
+    if (sight := entry.sight) is not None:
+        saw = (sight.showing.value, sight.width, sight.height, float(sight.seconds))
     what = (place, entry.sha256, judged, as_text(entry.note))
-    return (number, time, as_text(reviewer), step, action.value, *what, *shown)
+    return (number, time, as_text(reviewer), step, action.value, *what, *shown, *saw)
 
 
 def _write(db: sqlite3.Connection, row: tuple[Any, ...], head: str) -> Decision:
@@ -215,6 +227,10 @@ def _decision(row: Mapping[str, Any] | sqlite3.Row) -> Decision:
             threshold=row["threshold"],
             verdict=Verdict(row["verdict"]),
         )
+    sight = None
+    if row["showing"] is not None:
+        size = row["shown_width"], row["shown_height"]
+        sight = Sight(Showing(row["showing"]), *size, row["shown_seconds"])
     return Decision(
         id=row["id"],
         time=row["time"],
@@ -227,6 +243,7 @@ def _decision(row: Mapping[str, Any] | sqlite3.Row) -> Decision:
         note=row["note"],
         shown=seen,
         hash=row["hash"],
+        sight=sight,
     )
 
 
@@ -240,5 +257,7 @@ def _as_stored(row: Sequence[Any]) -> bool:
 def _hash(before: str, row: Sequence[Any]) -> str:
     """Return the SHA-256 over the hash before and the entry as JSON, the path's bytes in
     hexadecimal."""
+    if all(value is None for value in row[-_OF_SIGHT:]):  # as an older version wrote it
+        row = row[:-_OF_SIGHT]
     values = [value.hex() if isinstance(value, bytes) else value for value in row]
     return hashlib.sha256(f"{before}\n{json.dumps(values)}".encode()).hexdigest()

@@ -88,5 +88,13 @@ _SCHEMA_4 = (
     # Of the user's store of scores: the case files whose scores it has.
     "CREATE TABLE source (path BLOB PRIMARY KEY) WITHOUT ROWID",
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4)
+_SCHEMA_5 = (
+    # What the reviewer saw of the picture; all null in entries by older versions, whose hash covers
+    # the columns before these alone.
+    "ALTER TABLE decision ADD COLUMN showing TEXT",
+    "ALTER TABLE decision ADD COLUMN shown_width INTEGER",
+    "ALTER TABLE decision ADD COLUMN shown_height INTEGER",
+    "ALTER TABLE decision ADD COLUMN shown_seconds REAL",
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5)
 """The statements that lead from schema version n to n + 1; append, never edit."""

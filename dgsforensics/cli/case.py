@@ -133,6 +133,7 @@ def log(
     from dgsforensics.case import location
     from dgsforensics.case.decisions import Log
     from dgsforensics.case.store import Case
+    from dgsforensics.review import phrases
     from dgsforensics.tables import to_json
 
     path = location.find(case)
@@ -142,9 +143,10 @@ def log(
         facts = [asdict(decision) | {"path": str(decision.path)} for decision in decisions]
         output.show(to_json({"case": str(path), "decisions": facts}))
         return
-    rows = [["entry", "time", "reviewer", "action", "label", "sha256", "path"]]
+    rows = [["entry", "time", "reviewer", "action", "label", "picture", "sha256", "path"]]
     for decision in decisions:
         what = [decision.reviewer, decision.action, decision.judgement or "-"]
+        what.append(phrases.sight(decision.sight))
         note = f"  ({decision.note})" if decision.note else ""
         place = [decision.sha256[:_DIGITS], f"{decision.path}{note}"]
         rows.append([str(decision.id), decision.time, *what, *place])

@@ -52,7 +52,7 @@ def label(
     from dgsforensics import console
     from dgsforensics.case.store import Case
     from dgsforensics.files.lists import read_list_from
-    from dgsforensics.records import Judgement
+    from dgsforensics.records import Judgement, Showing, Sight
     from dgsforensics.review import labels
     from dgsforensics.review.session import Review
     from dgsforensics.wording import printable
@@ -69,7 +69,8 @@ def label(
     with Case.open(path) as case:
         review = Review(case, who)
         chosen = labels.select(review.items, wanted)
-        changed = review.label(chosen, meant, note)
+        unseen = Sight(Showing.COMMAND)
+        changed = review.label(chosen, meant, note, sight=unseen, others=unseen)
     said = "not labelled any more" if meant is None else f"labelled {meant}"
     before = f", {len(chosen) - changed} of them before" if changed < len(chosen) else ""
     console.notice(f"{counted(len(chosen), 'image')} {said} by {printable(who)}{before}")

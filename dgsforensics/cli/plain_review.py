@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dgsforensics import wording
 from dgsforensics.choices import Order
 from dgsforensics.errors import UsageError
-from dgsforensics.records import Judgement
+from dgsforensics.records import Judgement, Showing, Sight
 from dgsforensics.review import phrases, queries
 from dgsforensics.review.dossier import describe
 from dgsforensics.review.session import Item, Review
@@ -26,6 +26,8 @@ HELP = """Commands, each with Enter:
   z: undo, y: redo
   / QUERY: list what a filter asks for, / alone lists all
   ?: this help, q: quit"""
+_UNSEEN = Sight(Showing.PLAIN)
+"""What the log says of the picture."""
 _WORDS: dict[str, Judgement | None] = {"0": None, "none": None}
 _WORDS |= {str(number): label for number, label in enumerate(Judgement, 1)}
 _WORDS |= {label.value: label for label in Judgement}
@@ -90,11 +92,11 @@ def review(review: Review, query: str, order: Order, *, advance: bool) -> None:
             case word if word in ("t", *_WORDS) and item.sha256 is None:
                 _say("this file could not be read, so there is nothing to label")
             case "t":
-                review.note(item, rest)
+                review.note(item, rest, sight=_UNSEEN)
                 _say("note written" if rest else "no note")
             case word if word in _WORDS:
                 label = _WORDS[word]
-                review.label([item], label)
+                review.label([item], label, sight=_UNSEEN)
                 _say(f"{printable(item.path.name)}: {label or 'no label'}")
                 if advance and label:
                     place = min(place + 1, len(items) - 1)

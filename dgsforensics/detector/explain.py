@@ -56,12 +56,6 @@ class Explanation:
     total: int
     """How many there will be: 49, or fewer where the patches of a small picture repeat."""
 
-    @property
-    def weights(self) -> list[tuple[Box, float]]:
-        """The regions with their changes relative to the largest one, in [-1, 1]."""
-        largest = max((abs(region.change) for region in self.regions), default=0.0)
-        return [(region.box, region.change / (largest or 1.0)) for region in self.regions]
-
 
 def explain(
     detector: Detector, picture: Picture, batch: int | None = None

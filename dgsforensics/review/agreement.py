@@ -1,4 +1,6 @@
-"""How far two reviewers of a case agree, over the images that both have labelled."""
+"""How far two reviewers of a case agree: over the images that both have labelled, by the labels
+that they had given when first both had. It is the same number for both of them.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from dgsforensics.review.session import Review
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Two reviewers' labels, compared."""
+    """Two reviewers' first labels, compared."""
 
     other: str
     both: int
@@ -25,8 +27,7 @@ class Agreement:
 def with_others(review: Review) -> list[Agreement]:
     """Return the reviewer against each other one with an image in common, by name.
 
-    A blind review goes by what both said before either could know of the other's label: what was
-    changed later changes nothing here, but for a label that was taken away.
+    What was changed later changes nothing here, but for a label that was taken away.
     """
     found = ((other, +pairs) for other, pairs in sorted(review.pairs.items()))
     return [_compared(other, pairs) for other, pairs in found if pairs]

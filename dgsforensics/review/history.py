@@ -1,7 +1,8 @@
 """What one reviewer did and what stands, from the log: labels, steps to undo and redo, pairs.
 
-A pair is the reviewer's label and another's of one image. In a blind review it is, for good, what
-the two said when first both had labelled the image: after that the one could be led by the other.
+A pair is the reviewer's label and another's of one image: for good, what the two said when first
+both had labelled it, for after that the one could be led by the other. So both reviewers have the
+same pairs, whoever looks, and however they look.
 """
 
 from collections import Counter, defaultdict
@@ -33,9 +34,8 @@ class Change:
 class History:
     """The log as far as it was taken in, seen by one reviewer."""
 
-    def __init__(self, reviewer: str, *, blind: bool) -> None:
+    def __init__(self, reviewer: str) -> None:
         self._reviewer = reviewer
-        self._blind = blind
         self.last = 0
         """The id of the last entry taken in."""
         self.standing: Standing = {}
@@ -49,7 +49,7 @@ class History:
         self._counted: dict[str, dict[str, Pair]] = {}
         """By sha256 and the other reviewer: what is in `pairs`."""
         self._first: dict[tuple[str, str], Pair] = {}
-        """By sha256 and the other reviewer; of a blind review."""
+        """By sha256 and the other reviewer: what the two said first."""
 
     def state(self, sha256: str) -> State:
         """Return the reviewer's own label and note."""
@@ -99,9 +99,8 @@ class History:
                 self.labels.pop(decision.sha256, None)
             else:
                 self.labels[decision.sha256] = decision.judgement
-        if self._blind:
-            for other, pair in self.pairs_of(decision.sha256).items():
-                self._first.setdefault((decision.sha256, other), pair)
+        for other, pair in self.pairs_of(decision.sha256).items():
+            self._first.setdefault((decision.sha256, other), pair)
 
     def _remember(self, step: list[Decision]) -> None:
         """Keep the stacks of undo and redo as the log has them."""

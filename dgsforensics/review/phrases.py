@@ -1,6 +1,6 @@
 """How verdicts, labels, sizes and claims are worded on the screen, with and without colour."""
 
-from dgsforensics.records import Judgement, Mark
+from dgsforensics.records import PICTURED, Judgement, Mark, Sight
 from dgsforensics.review.session import Item, Review
 from dgsforensics.wording import printable
 
@@ -37,6 +37,15 @@ def label(review: Review, item: Item) -> str:
     if others:
         text += "?" if mine is None else "=" if others == {mine} else "≠"
     return text + ("+" if review.note_of(item) else "")
+
+
+def sight(seen: Sight | None) -> str:
+    """Return how the picture was shown and for how long, or why it was not; - where nobody says."""
+    if seen is None:
+        return "-"
+    if seen.showing not in PICTURED:
+        return f"not seen: {seen.showing}"
+    return f"{seen.showing} {seen.width}x{seen.height}, {seen.seconds:.1f} s"
 
 
 def size(item: Item) -> str:

@@ -25,7 +25,7 @@ NAMES = {
     "camera": "part of its name",
     "software": "part of its name",
     "folder": "part of the path without the name",
-    "agree": "yes or no: whether all reviewers who labelled it say the same",
+    "differ": "yes or no: whether reviewers who labelled it say different things now",
 }
 """What a word may ask for, and how."""
 
@@ -91,7 +91,7 @@ def _word(review: Review, word: str) -> Test:
         case _:
             answers = _known(name, values, ["yes", "no"])
             said = {True: "yes", False: "no", None: ""}
-            return lambda item: said[agreement(review, item)] in answers
+            return lambda item: said[difference(review, item)] in answers
 
 
 def next_unlabelled(
@@ -108,10 +108,10 @@ def next_unlabelled(
     return None
 
 
-def agreement(review: Review, item: Item) -> bool | None:
-    """Return whether those who labelled an image say the same; None with fewer than two."""
+def difference(review: Review, item: Item) -> bool | None:
+    """Return whether labels of an image differ as they are now; None with fewer than two."""
     labels = [d.judgement for d in review.decisions(item) if d.judgement is not None]
-    return None if len(labels) < 2 else len(set(labels)) == 1
+    return None if len(labels) < 2 else len(set(labels)) > 1
 
 
 def _spaced(text: str) -> str:

@@ -23,6 +23,7 @@ from dgsforensics.records import (
     Judgement,
     Mark,
     ScoreSeen,
+    Sight,
     Status,
     Verdict,
 )
@@ -113,7 +114,7 @@ class Review:
         self._by_path: dict[str, Item] = {}
         self._newest: CaseRow | None = None
         """The row recorded last."""
-        self._history = History(self.reviewer, blind=blind)
+        self._history = History(self.reviewer)
         self._log = Log(case)
         self.load()
         self.follow()
@@ -155,7 +156,9 @@ class Review:
 
     @property
     def pairs(self) -> Mapping[str, Counter[Pair]]:
-        """How often which labels meet, by the other reviewer; over the contents in the case."""
+        """How often which first labels meet, by the other reviewer; over the contents in the
+        case.
+        """
         return self._history.pairs
 
     def judgement(self, item: Item) -> Judgement | None:
@@ -176,21 +179,34 @@ class Review:
         return sorted(found, key=lambda d: (d.reviewer != self.reviewer, d.reviewer))
 
     def label(
-        self, items: Iterable[Item], judgement: Judgement | None, note: str | None = None
+        self,
+        items: Iterable[Item],
+        judgement: Judgement | None,
+        note: str | None = None,
+        *,
+        sight: Sight | None = None,
+        others: Sight | None = None,
     ) -> int:
         """Label images as one step; how many that changed.
 
-        `judgement` None takes labels away, `note` None leaves notes as they are.
+        `judgement` None takes labels away, `note` None leaves notes as they are. `sight` is what
+        the reviewer saw of the first image, `others` of the rest.
         """
         chosen, said = list(items), None if note is None else _line(note)
+        saw = {item.sha256: others for item in chosen} | {i.sha256: sight for i in chosen[:1]}
         return self._write(
             Action.LABEL,
             lambda: [(i, (judgement, self.note_of(i) if said is None else said)) for i in chosen],
+            saw,
         )
 
-    def note(self, item: Item, text: str) -> int:
+    def note(self, item: Item, text: str, *, sight: Sight | None = None) -> int:
         """Write a note to an image; how many that changed. Control characters become blanks."""
-        return self._write(Action.NOTE, lambda: [(item, (self.judgement(item), _line(text)))])
+        return self._write(
+            Action.NOTE,
+            lambda: [(item, (self.judgement(item), _line(text)))],
+            {item.sha256: sight},
+        )
 
     def undo(self) -> list[str]:
         """Take back the reviewer's last step; the sha256 of the images, none without a step."""
@@ -267,14 +283,20 @@ class Review:
     def _state(self, item: Item) -> State:
         return self._history.state(item.sha256 or "")
 
-    def _write(self, action: Action, wanted: Callable[[], list[tuple[Item, State]]]) -> int:
+    def _write(
+        self,
+        action: Action,
+        wanted: Callable[[], list[tuple[Item, State]]],
+        saw: Mapping[str | None, Sight | None],
+    ) -> int:
         """Write what is `wanted`, computed anew for as long as other processes come first."""
         while True:
             self.follow()
             entries: dict[str, LogEntry] = {}
             for item, state in wanted():
                 if item.sha256 is not None and state != self._state(item):
-                    made = LogEntry(item.path, item.sha256, *state, item.shown)
+                    seen = item.shown, saw[item.sha256]
+                    made = LogEntry(item.path, item.sha256, *state, *seen)
                     entries.setdefault(item.sha256, made)
             if not entries or self._append(action, list(entries.values())):
                 return len(entries)

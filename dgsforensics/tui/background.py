@@ -4,6 +4,7 @@ The functions here are handed a way to tell and a way to ask whether to stop; to
 the first one starts, never with the screen.
 """
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from dgsforensics.errors import CheckpointError
 from dgsforensics.records import ScoreSeen
 from dgsforensics.review.session import Item
 from dgsforensics.scan.request import ScanRequest
-from dgsforensics.tui.heat import Heat
+from dgsforensics.tui.heat import LEAST_ODDS, Heat, matters, on_scale
 
 if TYPE_CHECKING:
     from dgsforensics.detector.detector import Detector
@@ -50,6 +51,9 @@ class Explainer:
         self, item: Item, shown: ScoreSeen, show: Callable[[Heat], None], tell: Tell, stop: Stop
     ) -> None:
         """Show the regions as they are found. Raises `DgsError`."""
+        if item.scale is None:
+            raise CheckpointError("there is no score to explain")
+        temperature = item.scale.calibration.temperature
         tell("loading the detector ...")
         from dgsforensics.detector.explain import explain
         from dgsforensics.pictures import decoder
@@ -57,12 +61,18 @@ class Explainer:
         detector = self._load(shown)
         picture = decoder.load(item.path)
         for found in explain(detector, picture):
-            show(found.weights)
+            heat = on_scale([(region.box, region.change) for region in found.regions], temperature)
+            is_whole = len(found.regions) == found.total
+            # That no region matters can be said when all have been covered.
+            show(heat if is_whole or matters(heat) else [])
             tell(f"map: {len(found.regions)} of {found.total} regions")
             if stop():
                 return
         largest = max(abs(region.change) for region in found.regions)
-        tell(f"map: covering one region changes the logit {found.logit:.2f} by up to {largest:.2f}")
+        most = f"x{math.exp(largest / temperature):.3g}"
+        logit = f"(logit {found.logit:.2f} by {largest:.2f})"
+        said = "map" if matters(heat) else f"map: no region matters (from x{LEAST_ODDS:g})"
+        tell(f"{said}: covering one changes the odds by up to {most} {logit}")
 
     def _load(self, shown: ScoreSeen) -> "Detector":
         from dgsforensics.detector.detector import Detector

@@ -81,5 +81,6 @@ class Choice:
         ]
         for pair in agreement.with_others(review):
             kappa = "" if pair.kappa is None else f", κ {pair.kappa:.2f}"
-            parts.append(f"agree with {printable(pair.other)} {pair.same} of {pair.both}{kappa}")
+            name = printable(pair.other)
+            parts.append(f"agreement with {name} {pair.same} of {pair.both}{kappa}")
         return " · ".join(parts)

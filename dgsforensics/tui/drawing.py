@@ -13,12 +13,16 @@ from textual.strip import Strip
 from dgsforensics.tui import blocks, graphics, viewport
 from dgsforensics.tui.decoding import DecodedPicture
 from dgsforensics.tui.graphics import Protocol, Renderer
-from dgsforensics.tui.heat import Heat, signs, tinted
+from dgsforensics.tui.heat import FULL_ODDS, LEAST_ODDS, Heat, matters, signs, tinted
 from dgsforensics.tui.viewport import Frame, View
 from dgsforensics.wording import printable
 
-LEGEND = {True: "red: to generated, blue: to real", False: "+ to generated, - to real"}
-"""By whether there is colour."""
+LEGEND = {
+    True: f"red AI, blue real, full: odds x{FULL_ODDS:g}",
+    False: f"+ AI, - real, from odds x{LEAST_ODDS:g}",
+}
+"""What a map means, by whether there is colour."""
+NO_REGION = "map: no region matters"
 NAME_COLUMNS = 16
 """What is left of a longer name before anything else is left out of the caption."""
 
@@ -112,7 +116,8 @@ def in_pixels(
 
 def caption(part: Part, has_colour: bool) -> Strip:
     """Return the line below a picture: its name, its scale, its size; as much as there is room
-    for."""
+    for. What a map over it means comes first.
+    """
     if part.shot is None or part.frame is None:
         raise ValueError("there is no picture to describe")
     percent = f"{part.frame.scale * 100:.3g}%"
@@ -120,9 +125,14 @@ def caption(part: Part, has_colour: bool) -> Strip:
     if part.shot.scale < 1:
         facts.append(f"kept at {part.shot.scale:.0%}")
     facts.append(f"{part.shot.size[0]}x{part.shot.size[1]}")
-    if part.heat:
-        facts.append(LEGEND[has_colour])
     name, columns = printable(part.caption), part.cells[0]
+    if part.heat:
+        legend = LEGEND[has_colour] if matters(part.heat) else NO_REGION
+        while facts and cell_len(_joined(legend, _shortened(name, NAME_COLUMNS), *facts)) > columns:
+            facts.pop()
+        space = columns - cell_len(_joined(legend, "", *facts))
+        named = [_shortened(name, space)] if space > 1 else []
+        return _line(_joined(legend, *named, *facts), columns)
     while len(facts) > 1 and cell_len(_joined(_shortened(name, NAME_COLUMNS), *facts)) > columns:
         facts.pop()
     space = columns - cell_len(_joined("", *facts))

@@ -1,10 +1,12 @@
-"""Which regions moved the logit, drawn over the picture: red towards generated, blue towards real.
+"""Which regions moved the score, drawn over the picture: red towards generated, blue towards real.
 
-Where there is no colour, the strongest regions are outlined in plus and minus signs instead.
+The scale is the same for every image: by how much covering a region changes the odds that the
+picture is generated. A region that changes them little is left as it is. Where there is no colour,
+the strongest regions are outlined in plus and minus signs instead.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image
@@ -18,9 +20,32 @@ GENERATED = (235, 40, 30)
 REAL = (40, 90, 255)
 STRENGTH = 0.7
 """Share of the tint where the weight is 1 or -1."""
+FULL_ODDS = 10.0
+"""Times by which a region changes the odds that has its full colour."""
+LEAST_ODDS = 1.5
+"""Times by which a region changes the odds, at the least, to matter: from 50 % to 60 %, say."""
 STRONGEST = 8
-"""Regions that get signs, and the weight from which they do."""
-WEIGHTY = 0.25
+"""Regions that get signs."""
+
+
+def on_scale(changes: Iterable[tuple[Box, float]], temperature: float) -> Heat:
+    """Return regions with weights in [-1, 1] from what covering each takes off the logit.
+
+    The logit over the `temperature` of the calibration is the logarithm of the odds. A region that
+    does not matter has weight 0.
+    """
+    found = []
+    for box, change in changes:
+        exponent = change / temperature
+        matters = abs(exponent) >= math.log(LEAST_ODDS)
+        weight = exponent / math.log(FULL_ODDS) if matters else 0.0
+        found.append((box, min(max(weight, -1.0), 1.0)))
+    return found
+
+
+def matters(heat: Heat) -> bool:
+    """Return whether any region does."""
+    return any(weight for _, weight in heat)
 
 
 def tinted(image: Image.Image, shown: Frame, cell: tuple[int, int], heat: Heat) -> Image.Image:
@@ -47,7 +72,7 @@ def signs(shown: Frame, cell: tuple[int, int], heat: Heat) -> dict[tuple[int, in
     strongest = sorted(heat, key=lambda region: abs(region[1]))[-STRONGEST:]
     for box, weight in strongest:
         place = _place(box, shown, cell)
-        if place is None or abs(weight) < WEIGHTY:
+        if place is None or not weight:
             continue
         left, right = ((shown.left + x) / cell[0] for x in (place[0], place[2]))
         top, bottom = ((shown.top + y) / cell[1] for y in (place[1], place[3]))
