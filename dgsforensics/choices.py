@@ -5,7 +5,7 @@ Apart from the rooms that act on them, for the command line must know them witho
 
 from enum import StrEnum
 
-from dgsforensics.records import Judgement
+from dgsforensics.judgements import Judgement
 
 
 class DeviceName(StrEnum):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from dgsforensics.case.store import Case
-from dgsforensics.records import Judgement
+from dgsforensics.judgements import Judgement
 from dgsforensics.review.agreement import Agreement, with_others
 from dgsforensics.review.history import History
 from dgsforensics.review.session import Review

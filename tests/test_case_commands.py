@@ -22,7 +22,7 @@ from dgsforensics.case import ledger, location
 from dgsforensics.case.decisions import Log
 from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError
-from dgsforensics.records import Judgement
+from dgsforensics.judgements import Judgement
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from dgsforensics.case.store import Case
 from dgsforensics.case.verification import verify
 from dgsforensics.detector import folders, header
 from dgsforensics.errors import CaseError
-from dgsforensics.records import Action, FileFacts, Judgement, Prediction, Traits, Verdict
+from dgsforensics.judgements import Action, Judgement
+from dgsforensics.records import FileFacts, Prediction, Traits, Verdict
 
 SETTINGS = replace(made_case.SETTINGS, weights_sha256="w" * 64)
 A = made_case.sha256(b"a")

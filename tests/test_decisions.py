@@ -20,7 +20,8 @@ from dgsforensics.case.decisions import ORIGIN, Log, LogEntry, standing
 from dgsforensics.case.merging import merge
 from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError
-from dgsforensics.records import Action, Judgement, ScoreSeen, Showing, Sight, Verdict
+from dgsforensics.judgements import Action, Judgement, ScoreSeen, Showing, Sight
+from dgsforensics.records import Verdict
 
 SHOWN = ScoreSeen("dgs", "d" * 64, 1.25, 0.1 + 0.2, 0.9, Verdict.FLAGGED)
 
@@ -192,7 +193,7 @@ def test_a_decision_outlives_the_process(case_path: Path) -> None:
 import os, signal, sys
 from pathlib import Path
 from dgsforensics.case.decisions import Log, LogEntry
-from dgsforensics.records import Action, Judgement
+from dgsforensics.judgements import Action, Judgement
 from dgsforensics.case.store import Case
 with Case.open(Path(sys.argv[1])) as case:
     Log(case).append("ann", Action.LABEL, [LogEntry(Path("/a"), "a" * 64, Judgement.AI, "", None)])

@@ -10,7 +10,8 @@ import pytest
 from dgsforensics.case.decisions import Log, LogEntry
 from dgsforensics.case.scans import ScanOptions
 from dgsforensics.case.store import Case
-from dgsforensics.records import Action, Evidence, FileFacts, Judgement, Mark, Status
+from dgsforensics.judgements import Action, Judgement
+from dgsforensics.records import Evidence, FileFacts, Mark, Status
 from dgsforensics.review.dossier import Line, describe
 from dgsforensics.review.session import Item, Review
 from made_review import MODEL, SETTINGS, failed, scaled, scan, scored, sha

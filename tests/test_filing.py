@@ -15,7 +15,8 @@ from dgsforensics.case import ledger, transfer
 from dgsforensics.case.ledger import OperationKind, OperationState
 from dgsforensics.case.store import Case
 from dgsforensics.errors import UnreadableError, UsageError
-from dgsforensics.records import Action, Decision, Judgement, ScoreSeen, Verdict
+from dgsforensics.judgements import Action, Decision, Judgement, ScoreSeen
+from dgsforensics.records import Verdict
 from dgsforensics.review import filing, labels, sidecar
 from dgsforensics.review.filing import FilingResult
 from dgsforensics.review.session import Review

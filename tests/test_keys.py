@@ -5,7 +5,7 @@ from textual.binding import BindingsMap
 
 from dgsforensics import settings
 from dgsforensics.errors import UsageError
-from dgsforensics.records import Judgement
+from dgsforensics.judgements import Judgement
 from dgsforensics.tui.keys import KEYS, SECTIONS, bindings, remapped, spelled
 
 DEFAULTS = [part for key in KEYS.values() for part in key.keys.split(",")]

@@ -14,7 +14,8 @@ from dgsforensics.case.decisions import Log
 from dgsforensics.case.store import Case
 from dgsforensics.datasets import labelled
 from dgsforensics.errors import UsageError
-from dgsforensics.records import Judgement, Label, ScoreSeen, Verdict
+from dgsforensics.judgements import Judgement, ScoreSeen
+from dgsforensics.records import Label, Verdict
 from dgsforensics.review import labels
 from dgsforensics.review.labels import FIELDS, LabelledImage
 from dgsforensics.review.session import Review

@@ -10,7 +10,8 @@ from rich.cells import cell_len
 
 from dgsforensics import console, wording
 from dgsforensics.case.store import Case
-from dgsforensics.records import Judgement, Mark
+from dgsforensics.judgements import Judgement
+from dgsforensics.records import Mark
 from dgsforensics.review import phrases
 from dgsforensics.review.session import Review
 from made_review import PHOTOS, failed, scan, scored

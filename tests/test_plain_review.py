@@ -11,7 +11,8 @@ import pytest
 from dgsforensics import cli
 from dgsforensics.case.decisions import Log
 from dgsforensics.case.store import Case
-from dgsforensics.records import Evidence, Judgement, Mark, Status
+from dgsforensics.judgements import Judgement
+from dgsforensics.records import Evidence, Mark, Status
 from dgsforensics.review.session import Review
 from made_review import OLD, failed, scan, scored, sha
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from dgsforensics.case.store import Case
 from dgsforensics.choices import Order
 from dgsforensics.errors import UsageError
-from dgsforensics.records import Evidence, FileFacts, Judgement, Mark, Status
+from dgsforensics.judgements import Judgement
+from dgsforensics.records import Evidence, FileFacts, Mark, Status
 from dgsforensics.review.queries import NAMES, difference, listed, parse
 from dgsforensics.review.session import Review
 from made_review import PHOTOS, failed, scan, scored, sha

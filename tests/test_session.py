@@ -21,15 +21,8 @@ from dgsforensics.case.decisions import Log
 from dgsforensics.case.scans import ScanOptions
 from dgsforensics.case.store import Case, as_text
 from dgsforensics.errors import CaseError
-from dgsforensics.records import (
-    Action,
-    Evidence,
-    Judgement,
-    Mark,
-    ScoreSeen,
-    Status,
-    Verdict,
-)
+from dgsforensics.judgements import Action, Judgement, ScoreSeen
+from dgsforensics.records import Evidence, Mark, Status, Verdict
 from dgsforensics.review.phrases import place
 from dgsforensics.review.session import Item, Review
 from made_review import MODEL, OLD, PHOTOS, SETTINGS, failed, scaled, scan, scored, sha
@@ -567,7 +560,7 @@ def test_a_real_second_process(case: Case, tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from typing import Any
-from dgsforensics.records import Judgement
+from dgsforensics.judgements import Judgement
 from dgsforensics.review.session import Review
 from dgsforensics.case.store import Case
 with Case.open(Path(sys.argv[1])) as case:

@@ -26,8 +26,9 @@ import tui_case
 from conftest import photo
 from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError
+from dgsforensics.judgements import Action, Judgement
 from dgsforensics.pictures import decoder
-from dgsforensics.records import Action, Judgement, Verdict
+from dgsforensics.records import Verdict
 from dgsforensics.review.relations import Relation
 from dgsforensics.review.session import Review
 from dgsforensics.scan.request import ScanRequest

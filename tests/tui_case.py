@@ -19,8 +19,8 @@ from conftest import encode, photo
 from dgsforensics.case.decisions import Log
 from dgsforensics.case.scans import ScanOptions, ScanSettings, StoredScale
 from dgsforensics.case.store import Case
+from dgsforensics.judgements import Decision
 from dgsforensics.records import (
-    Decision,
     Evidence,
     Failure,
     FileFacts,

@@ -22,7 +22,8 @@ from typing import Any
 from dgsforensics.case.recording import as_text
 from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError
-from dgsforensics.records import Action, Decision, Judgement, ScoreSeen, Showing, Sight, Verdict
+from dgsforensics.judgements import Action, Decision, Judgement, ScoreSeen, Showing, Sight
+from dgsforensics.records import Verdict
 
 ORIGIN = "0" * 64
 """Stands for the hash before the first entry."""

@@ -21,7 +21,8 @@ from dgsforensics.case.store import Case
 from dgsforensics.case.transfer import holds
 from dgsforensics.errors import CaseError, UsageError
 from dgsforensics.files.content import reason_of
-from dgsforensics.records import Judgement, Verdict
+from dgsforensics.judgements import Judgement
+from dgsforensics.records import Verdict
 
 
 def folder_name(label: Judgement | Verdict) -> str:

@@ -10,7 +10,8 @@ import typer
 from dgsforensics.choices import FiledAs
 from dgsforensics.cli.options import CaseFile, Debug, configure_logging, interruptible
 from dgsforensics.errors import ExitCode, UsageError
-from dgsforensics.records import Judgement, Verdict
+from dgsforensics.judgements import Judgement
+from dgsforensics.records import Verdict
 from dgsforensics.wording import counted
 
 if TYPE_CHECKING:

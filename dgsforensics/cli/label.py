@@ -52,7 +52,7 @@ def label(
     from dgsforensics import console
     from dgsforensics.case.store import Case
     from dgsforensics.files.lists import read_list_from
-    from dgsforensics.records import Judgement, Showing, Sight
+    from dgsforensics.judgements import Judgement, Showing, Sight
     from dgsforensics.review import labels
     from dgsforensics.review.session import Review
     from dgsforensics.wording import printable

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dgsforensics import wording
 from dgsforensics.choices import Order
 from dgsforensics.errors import UsageError
-from dgsforensics.records import Judgement, Showing, Sight
+from dgsforensics.judgements import Judgement, Showing, Sight
 from dgsforensics.review import phrases, queries
 from dgsforensics.review.dossier import describe
 from dgsforensics.review.session import Item, Review

@@ -30,7 +30,8 @@ from dgsforensics import tables
 from dgsforensics.datasets.layouts import LABELS, SPLITS, Split, Tree, read_place, survey
 from dgsforensics.errors import UsageError
 from dgsforensics.files.walk import find_files
-from dgsforensics.records import Failure, Judgement, Label
+from dgsforensics.judgements import Judgement
+from dgsforensics.records import Failure, Label
 from dgsforensics.wording import counted
 
 UNKNOWN = "unknown"

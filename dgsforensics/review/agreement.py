@@ -5,7 +5,7 @@ that they had given when first both had. It is the same number for both of them.
 from collections import Counter
 from dataclasses import dataclass
 
-from dgsforensics.records import Judgement
+from dgsforensics.judgements import Judgement
 from dgsforensics.review.history import Pair
 from dgsforensics.review.session import Review
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from dgsforensics.records import Decision
+from dgsforensics.judgements import Decision
 from dgsforensics.review import phrases
 from dgsforensics.review.session import Item, Review
 from dgsforensics.wording import percent, printable

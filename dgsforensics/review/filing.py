@@ -20,7 +20,8 @@ from dgsforensics.case.store import Case
 from dgsforensics.case.transfer import holds
 from dgsforensics.errors import UnreadableError, UsageError
 from dgsforensics.files.content import reason_of
-from dgsforensics.records import Judgement, Verdict
+from dgsforensics.judgements import Judgement
+from dgsforensics.records import Verdict
 from dgsforensics.review import sidecar
 from dgsforensics.review.labels import LabelledImage
 from dgsforensics.review.verdicts import ScoredImage

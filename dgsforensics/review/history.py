@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dgsforensics.case.decisions import Standing, standing
-from dgsforensics.records import Action, Decision, Judgement, ScoreSeen
+from dgsforensics.judgements import Action, Decision, Judgement, ScoreSeen
 
 State = tuple[Judgement | None, str]
 """Label and note."""

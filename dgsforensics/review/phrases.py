@@ -1,6 +1,7 @@
 """How verdicts, labels, sizes and claims are worded on the screen, with and without colour."""
 
-from dgsforensics.records import PICTURED, Judgement, Mark, Sight
+from dgsforensics.judgements import PICTURED, Judgement, Sight
+from dgsforensics.records import Mark
 from dgsforensics.review.session import Item, Review
 from dgsforensics.wording import printable
 

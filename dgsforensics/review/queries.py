@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 from dgsforensics.choices import Order
 from dgsforensics.errors import UsageError
-from dgsforensics.records import Judgement, Mark, Status, Verdict
+from dgsforensics.judgements import Judgement
+from dgsforensics.records import Mark, Status, Verdict
 from dgsforensics.review.session import Item, Review
 
 Test = Callable[[Item], bool]

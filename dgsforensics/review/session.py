@@ -15,18 +15,8 @@ from dgsforensics.case.decisions import Log, LogEntry
 from dgsforensics.case.recording import as_text
 from dgsforensics.case.scans import ScanInfo
 from dgsforensics.case.store import Case
-from dgsforensics.records import (
-    Action,
-    CaseRow,
-    Decision,
-    Evidence,
-    Judgement,
-    Mark,
-    ScoreSeen,
-    Sight,
-    Status,
-    Verdict,
-)
+from dgsforensics.judgements import Action, Decision, Judgement, ScoreSeen, Sight
+from dgsforensics.records import CaseRow, Evidence, Mark, Status, Verdict
 from dgsforensics.review.history import History, Pair, State
 from dgsforensics.review.scale import Scale
 from dgsforensics.wording import percent

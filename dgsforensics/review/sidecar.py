@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from dgsforensics import templates
-from dgsforensics.records import Decision, Judgement
+from dgsforensics.judgements import Decision, Judgement
 
 NAMESPACE = "urn:dgsforensics:review:1#"
 

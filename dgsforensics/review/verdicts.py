@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dgsforensics.case.store import Case
-from dgsforensics.records import Decision, Verdict
+from dgsforensics.judgements import Decision
+from dgsforensics.records import Verdict
 from dgsforensics.review.session import Review
 
 

@@ -10,7 +10,7 @@ from textual.app import App
 from textual.message import Message
 
 from dgsforensics.errors import CaseError, DgsError
-from dgsforensics.records import ScoreSeen
+from dgsforensics.judgements import ScoreSeen
 from dgsforensics.review.session import Item, Review
 from dgsforensics.scan.request import ScanRequest
 from dgsforensics.tui.background import Explainer, scan

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dgsforensics.errors import CheckpointError
-from dgsforensics.records import ScoreSeen
+from dgsforensics.judgements import ScoreSeen
 from dgsforensics.review.session import Item
 from dgsforensics.scan.request import ScanRequest
 from dgsforensics.tui.heat import LEAST_ODDS, Heat, matters, on_scale

@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from dgsforensics.errors import CaseError, UsageError
-from dgsforensics.records import Judgement
+from dgsforensics.judgements import Judgement
 from dgsforensics.review import phrases, queries
 from dgsforensics.review.relations import Relations
 from dgsforensics.review.session import Item, Review
