@@ -12,7 +12,7 @@ import random
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
 
 from dgsforensics.detector.detector import Detector
 from dgsforensics.detector.views import input_pixels
@@ -50,7 +50,8 @@ def matrix(name: str) -> np.ndarray:
     columns = np.stack([tristimulus(place) for place in primaries], axis=1)
     columns = columns * np.linalg.solve(columns, tristimulus(white))
     scale = np.diag((BRADFORD @ WHITE) / (BRADFORD @ tristimulus(white)))
-    return np.linalg.inv(BRADFORD) @ scale @ BRADFORD @ columns
+    adapted: np.ndarray = np.linalg.inv(BRADFORD) @ scale @ BRADFORD @ columns
+    return adapted
 
 
 def profile(name: str) -> bytes:

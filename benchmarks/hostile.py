@@ -37,8 +37,10 @@ def scene(width: int = 640, height: int = 480, seed: int = 0) -> Image.Image:
     image = Image.fromarray(np.clip(light + rng.normal(0, 9, light.shape), 0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(image)
     for _ in range(14):
-        left, top, size = rng.integers(0, width), rng.integers(0, height), rng.integers(30, 160)
-        draw.ellipse((left, top, left + size, top + size), fill=tuple(rng.integers(0, 256, 3)))
+        left, top, size = rng.integers(0, [width, height, 160]).tolist()
+        draw.ellipse(
+            (left, top, left + size, top + size), fill=tuple(rng.integers(0, 256, 3).tolist())
+        )
     return image
 
 
