@@ -2,8 +2,8 @@
 
     python benchmarks/fidelity.py FOLDER [--count 40] [--seed 5]
 
-Photographs are stored in other colour spaces, in 8 bits, and scored as if they were sRGB and through
-their profile; and they are scored without their lower rows, in the way of a file that was cut.
+Photographs are stored in other colour spaces, in 8 bits, and scored as if they were sRGB and
+through their profile; and they are scored without their lower rows, as files that were cut are.
 """
 
 import argparse
@@ -126,9 +126,8 @@ def main() -> None:
         column = 2 * len(SPACES) + number
         change = (flagged[:, column + 1] != flagged[:, 0]).mean()
         far = np.quantile(moved[:, column], 0.95)
-        print(
-            f"{share:4.0%} missing: {moved[:, column].mean():.2f}  {far:.2f}, other side {change:.0%}"
-        )
+        mean = moved[:, column].mean()
+        print(f"{share:4.0%} missing: {mean:.2f}  {far:.2f}, flagged or not changes: {change:.0%}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +44,13 @@ def scene(width: int = 640, height: int = 480, seed: int = 0) -> Image.Image:
     return image
 
 
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+def encoded(
+    image: Image.Image, kind: str, pages: Sequence[Image.Image] = (), **options: object
+) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
+    # Copies, for Pillow leaves the settings of one format behind in the image it saves.
+    options |= {"append_images": [page.copy() for page in pages]} if pages else {}
+    image.copy().save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -60,7 +64,7 @@ def sound(picture: Image.Image) -> dict[str, bytes]:
         "cmyk.jpg": encoded(picture.convert("CMYK"), "JPEG"),
         "rgb.png": encoded(picture, "PNG"),
         "palette.png": encoded(picture.quantize(64), "PNG"),
-        "animated.png": encoded(picture, "PNG", save_all=True, append_images=more),
+        "animated.png": encoded(picture, "PNG", more, save_all=True),
         "lossy.webp": encoded(picture, "WEBP", quality=90),
         "lossless.webp": encoded(picture, "WEBP", lossless=True),
         "still.avif": encoded(picture, "AVIF", speed=10),
@@ -134,8 +138,7 @@ def of_png(picture: Image.Image) -> Iterator[tuple[str, bytes]]:
             text.add_text(f"note {number}", "y" * size, zip=True)
         yield name, encoded(picture, "PNG", pnginfo=text)
     white = Image.new("RGB", picture.size, "white")
-    options = {"save_all": True, "append_images": [picture], "default_image": True}
-    yield "placeholder", encoded(white, "PNG", **options)
+    yield "placeholder", encoded(white, "PNG", [picture], save_all=True, default_image=True)
     head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     yield "claims 3600 megapixels", data[:8] + chunk(b"IHDR", head) + data[33:]
     head = struct.pack(">IIBBBBB", 16_000, 15_000, 8, 2, 0, 0, 0)
@@ -160,7 +163,7 @@ def others(picture: Image.Image) -> Iterator[tuple[str, bytes]]:
     last = scans.rindex(b"\xff\xda")
     yield "3000 scans.jpg", scans[:last] + scans[last:-2] * 60 + scans[-2:]
     thumb = picture.resize((160, 120))
-    yield "thumbnail first.tif", encoded(thumb, "TIFF", save_all=True, append_images=[picture])
+    yield "thumbnail first.tif", encoded(thumb, "TIFF", [picture], save_all=True)
     yield "pages without end.tif", _circle(encoded(picture, "TIFF"))
     for suffix in ("jpg", "png", "webp", "avif", "tif", "bmp", "gif", "heic", "dng"):
         yield f"empty.{suffix}", b""
