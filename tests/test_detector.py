@@ -114,7 +114,7 @@ def test_a_file_that_takes_too_long_is_a_row(detector, folder, monkeypatch):
             stuck.wait(30)
         return read(path, limits)
 
-    monkeypatch.setattr("dgsforensics.detector.detector.files.read", slow)
+    monkeypatch.setattr(content, "read", slow)
     rows = list(detector.scan([folder], workers=1, limits=Limits(max_seconds=1.0)))
     stuck.set()
     assert len(rows) == 11

@@ -2,7 +2,7 @@
 
 The detector takes every picture for sRGB. Photographs stored in other spaces and scored as if they
 were not moved by 0.4 in the logit on average (Adobe RGB, ProPhoto RGB, Display P3) and by 1.5 where
-the numbers were linear; through the profile by 0.1 and 0.2 (`benchmarks/colours.py`).
+the numbers were linear; through the profile by 0.1 and 0.2 (`benchmarks/fidelity.py`).
 """
 
 import logging
