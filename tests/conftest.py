@@ -1,9 +1,11 @@
 """Generated pictures and a home of their own for all tests; no picture is ever committed."""
 
+import io
 import os
 import struct
+import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
+
+from dgsforensics.case.store import Case
 
 # Read when huggingface_hub and torch are imported, which is before any fixture runs. Test processes
 # share the cores; threads of torch that wait for each other make tiny models ten times slower.
@@ -143,6 +147,44 @@ def gallery(tmp_path: Path) -> dict[str, Path]:
     except OSError:  # macOS takes UTF-8 names only
         return files
     return files | {"not_utf8": odd}
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run_dgsf(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """The command in this process: exit code, standard output, standard error."""
+    from dgsforensics import cli
+
+    def run(*arguments: object, stdin: bytes = b"", fails: bool = False) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dgsf", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
+        with pytest.raises(SystemExit) as exit:
+            cli.main()
+        out, err = capfd.readouterr()
+        assert fails or ("Traceback" not in err and "internal error" not in err), err
+        return exit.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def on_tiny(
+    tiny_detector: Path, tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch, run_dgsf: Run
+) -> Run:
+    """The same, with the tiny detector unless another one is asked for."""
+    monkeypatch.setenv("DGSF_MODEL", str(tiny_detector))
+    monkeypatch.setenv("DGSF_BACKBONE_WEIGHTS", str(tiny_backbone))
+    monkeypatch.setenv("DGSF_DEVICE", "cpu")
+    return run_dgsf
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Iterator[Case]:
+    """A new case file, open."""
+    with Case.open(tmp_path / "case.sqlite3") as case:
+        yield case
 
 
 @pytest.fixture(scope="session")

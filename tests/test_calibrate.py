@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 from PIL import Image
 
 from conftest import encode, photo
-from dgsforensics import cli
 from dgsforensics.calibrate import run
 from dgsforensics.detector import calibration, checkpoint, folders
 from dgsforensics.detector.binomial import interval
@@ -24,20 +22,8 @@ from dgsforensics.scan import output
 
 
 @pytest.fixture
-def dgsf(tiny_detector, tiny_backbone, monkeypatch, capfd):
-    monkeypatch.setenv("DGSF_MODEL", str(tiny_detector))
-    monkeypatch.setenv("DGSF_BACKBONE_WEIGHTS", str(tiny_backbone))
-    monkeypatch.setenv("DGSF_DEVICE", "cpu")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["dgsf", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit:
-            cli.main()
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err and "internal error" not in err
-        return exit.value.code, out, err
-
-    return run
+def dgsf(on_tiny):
+    return on_tiny
 
 
 @pytest.fixture

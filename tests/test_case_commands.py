@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import io
 import json
 import os
 import re
@@ -17,7 +16,6 @@ from types import SimpleNamespace
 import pytest
 
 import made_case
-from dgsforensics import cli
 from dgsforensics.case import ledger, location
 from dgsforensics.case.decisions import Log
 from dgsforensics.case.store import Case
@@ -26,20 +24,10 @@ from dgsforensics.judgements import Judgement
 
 
 @pytest.fixture
-def dgsf(monkeypatch, capfd, tmp_path):
+def dgsf(monkeypatch, run_dgsf, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DGSF_REVIEWER", "Ann")
-
-    def run(*arguments, stdin=b""):
-        monkeypatch.setattr(sys, "argv", ["dgsf", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as exit:
-            cli.main()
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err and "internal error" not in err
-        return exit.value.code, out, err
-
-    return run
+    return run_dgsf
 
 
 @pytest.fixture

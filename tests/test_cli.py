@@ -16,7 +16,6 @@ import pytest
 from PIL.PngImagePlugin import PngInfo
 
 from conftest import photo
-from dgsforensics import cli
 from dgsforensics.detector import checkpoint
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.records import Verdict
@@ -24,20 +23,8 @@ from dgsforensics.scan.output import FIELDS
 
 
 @pytest.fixture
-def dgsf(tiny_detector, tiny_backbone, monkeypatch, capfd):
-    monkeypatch.setenv("DGSF_MODEL", str(tiny_detector))
-    monkeypatch.setenv("DGSF_BACKBONE_WEIGHTS", str(tiny_backbone))
-    monkeypatch.setenv("DGSF_DEVICE", "cpu")
-
-    def run(*arguments, stdin=b""):
-        monkeypatch.setattr(sys, "argv", ["dgsf", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as exit:
-            cli.main()
-        out, err = capfd.readouterr()
-        return exit.value.code, out, err
-
-    return run
+def dgsf(on_tiny):
+    return on_tiny
 
 
 @pytest.fixture
@@ -294,11 +281,11 @@ def test_a_defect_is_one_line_and_exit_code_2(dgsf, folder, monkeypatch):
         raise ZeroDivisionError("made up")
 
     monkeypatch.setattr("dgsforensics.scan.job.find_files", broken)
-    code, _, err = dgsf("scan", folder)
+    code, _, err = dgsf("scan", folder, fails=True)
     assert code == 2
     assert "internal error: ZeroDivisionError" in err
     assert "Traceback" not in err
-    code, _, err = dgsf("scan", folder, "--debug")
+    code, _, err = dgsf("scan", folder, "--debug", fails=True)
     assert code == 2
     assert "Traceback" in err
 

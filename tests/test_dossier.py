@@ -1,7 +1,6 @@
 """What is said of one image: all of it, in order, and nothing that a terminal would act on."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +17,6 @@ from made_review import MODEL, SETTINGS, failed, scaled, scan, scored, sha
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\r\n\u202eexe.\u200b\x00\x9b31m"
 """What a name, a prompt or a note must not do to a terminal."""
-
-
-@pytest.fixture
-def case(tmp_path: Path) -> Iterator[Case]:
-    with Case.open(tmp_path / "case.sqlite3") as case:
-        yield case
 
 
 def said(

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -16,25 +15,13 @@ import pytest
 
 import tiny_clip
 from conftest import photo
-from dgsforensics import cli
 from dgsforensics.detector.detector import Detector
 from rendered import gallery
 
 
 @pytest.fixture
-def dgsf(tiny_detector, tiny_backbone, monkeypatch, capfd):
-    monkeypatch.setenv("DGSF_MODEL", str(tiny_detector))
-    monkeypatch.setenv("DGSF_BACKBONE_WEIGHTS", str(tiny_backbone))
-    monkeypatch.setenv("DGSF_DEVICE", "cpu")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["dgsf", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit:
-            cli.main()
-        out, err = capfd.readouterr()
-        return exit.value.code, out, err
-
-    return run
+def dgsf(on_tiny):
+    return on_tiny
 
 
 @pytest.fixture

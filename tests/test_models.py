@@ -18,7 +18,6 @@ from safetensors.torch import load_file, save_file
 import tiny_clip
 import tiny_reference
 from conftest import photo
-from dgsforensics import cli
 from dgsforensics.detector import catalogue, checkpoint, folders
 from dgsforensics.detector.config import LoraConfig
 from dgsforensics.detector.facts import ModelCard
@@ -34,16 +33,8 @@ def _registered(tmp_path_factory):
 
 
 @pytest.fixture
-def dgsf(monkeypatch, capfd):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["dgsf", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit:
-            cli.main()
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err and "internal error" not in err
-        return exit.value.code, out, err
-
-    return run
+def dgsf(run_dgsf):
+    return run_dgsf
 
 
 @pytest.fixture

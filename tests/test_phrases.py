@@ -1,8 +1,5 @@
 """Words and numbers of the screen: of the width they were given, and never more certain than so."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -18,12 +15,6 @@ from made_review import PHOTOS, failed, scan, scored
 
 SHARES = st.floats(0, 1)
 SMALLEST = 5e-324
-
-
-@pytest.fixture
-def case(tmp_path: Path) -> Iterator[Case]:
-    with Case.open(tmp_path / "case.sqlite3") as case:
-        yield case
 
 
 def test_everything_has_a_word() -> None:

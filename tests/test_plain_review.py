@@ -1,6 +1,5 @@
 """`dgsf review --plain`: what is read and said line by line, and what then stands in the log."""
 
-import io
 import os
 import subprocess
 import sys
@@ -8,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from dgsforensics import cli
 from dgsforensics.case.decisions import Log
 from dgsforensics.case.store import Case
 from dgsforensics.judgements import Judgement
@@ -39,19 +37,14 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def plain(path, monkeypatch, capfd, tmp_path):
+def plain(path, monkeypatch, run_dgsf, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def run(*lines, options=(), stdin=None, case=path):
         data = "".join(f"{line}\n" for line in lines).encode() if stdin is None else stdin
-        arguments = ["dgsf", "review", str(case), "--plain", "--reviewer", "ann", *options]
-        monkeypatch.setattr(sys, "argv", arguments)
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
-        with pytest.raises(SystemExit) as exit:
-            cli.main()
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err and "internal error" not in err
-        return exit.value.code, out.replace("> ", "").splitlines(), err
+        asked = ["review", case, "--plain", "--reviewer", "ann", *options]
+        code, out, err = run_dgsf(*asked, stdin=data)
+        return code, out.replace("> ", "").splitlines(), err
 
     return run
 

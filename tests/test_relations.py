@@ -1,8 +1,5 @@
 """Which images of a review belong together, and which looks most alike."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -19,12 +16,6 @@ MARK = 0x5A5A_F0F0_1234_8765
 
 def claim(mark: Mark, value: str) -> Evidence:
     return Evidence(mark, "EXIF", mark.value, value)
-
-
-@pytest.fixture
-def case(tmp_path: Path) -> Iterator[Case]:
-    with Case.open(tmp_path / "case.sqlite3") as case:
-        yield case
 
 
 def related(review: Review, place: int, relation: Relation) -> list[int]:

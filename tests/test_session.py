@@ -31,12 +31,6 @@ AI, REAL, UNSURE = Judgement.AI, Judgement.REAL, Judgement.UNSURE
 CAMERA = Evidence(Mark.CAMERA, "EXIF", "Model", "Box 3")
 
 
-@pytest.fixture
-def case(tmp_path: Path) -> Iterator[Case]:
-    with Case.open(tmp_path / "case.sqlite3") as case:
-        yield case
-
-
 def named(review: Review, name: str) -> Item:
     [item] = [item for item in review.items if item.path == PHOTOS / name]
     return item

@@ -16,7 +16,6 @@ from PIL import Image
 import made_case
 import tiny_clip
 from conftest import photo
-from dgsforensics import cli
 from dgsforensics.detector import checkpoint, folders
 from dgsforensics.detector.detector import Detector
 from dgsforensics.errors import ExitCode
@@ -53,18 +52,10 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def dgsf(tiny_detector, tiny_backbone, monkeypatch, capfd, tmp_path):
+def dgsf(tiny_detector, tiny_backbone, monkeypatch, run_dgsf, tmp_path):
     monkeypatch.setenv("DGSF_BACKBONE_WEIGHTS", str(tiny_backbone))
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["dgsf", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit:
-            cli.main()
-        out, err = capfd.readouterr()
-        return exit.value.code, out, err
-
-    return call
+    return run_dgsf
 
 
 @pytest.fixture
