@@ -19,6 +19,7 @@ from dgsforensics.detector.detector import Detector
 from dgsforensics.detector.folders import file_name, sha256_of
 from dgsforensics.pictures import near_duplicates
 from dgsforensics.scan import output
+from dgsforensics.wording import rate as percentage
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_a_scan_with_it_says_what_was_measured(dgsf, holiday):
     assert found["summary"]["flagged"] == 1
     origin = found["run"]["threshold_origin"]
     low, high = interval(1, 40)
-    assert origin.startswith(f"false-positive rate 0.05, measured {low:.1%} to {high:.1%} (95 %")
+    assert origin.startswith(f"false-positive rate 5%, measured {percentage(low)} to {percentage(high)} (95% ")
     assert "on 40 photographs in the folder 'holiday' (20" in origin and origin in err
     assert found["run"]["model"] == "tiny-holiday"
     assert dgsf("scan", holiday, "--model", "tiny-holiday", "--fpr", "0.01")[0] == 2
@@ -258,7 +259,7 @@ def test_without_calibration_photographs_give_thresholds_only(dgsf, holiday, bar
     assert "40 real, 0 generated" in dgsf("models", "list")[1]
     code, out, _ = dgsf("scan", holiday, "--model", "tiny-holiday", "--fpr", "0.05", "--json")
     verdicts = [row["verdict"] for row in json.loads(out)["results"]]
-    assert code == 1 and sorted(set(verdicts)) == ["flagged", "not_flagged"]
+    assert code == 1 and sorted(set(verdicts)) == ["flagged", "not flagged"]
 
 
 def test_without_calibration_generated_images_give_all(dgsf, pair, bare):

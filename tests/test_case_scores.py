@@ -14,7 +14,7 @@ import made_case
 from conftest import photo
 from dgsforensics.case import connection, location, merging, schema, scores
 from dgsforensics.case.decisions import Log, LogEntry
-from dgsforensics.case.scans import ScanSettings
+from dgsforensics.case.scans import ScanOptions, ScanSettings
 from dgsforensics.case.store import Case
 from dgsforensics.case.verification import verify
 from dgsforensics.detector import folders, header
@@ -193,7 +193,7 @@ def test_a_scan_that_needs_no_model_loads_none(
     facts = FileFacts(made_case.sha256(place.read_bytes()), 1, "PNG", 90, 80, 1)
     row = Prediction(place, facts, -5.0, 0, Verdict.NOT_FLAGGED, 0.5, "x", made.sha256)
     settings = ScanSettings(
-        "0", "x", made.sha256, made.config.preprocessing, 0.5, {}, made.weights_sha256
+        "0", "x", made.sha256, made.config.preprocessing, 0.5, ScanOptions(), made.weights_sha256
     )
     with scores.opened() as store:
         assert store is not None

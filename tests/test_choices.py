@@ -55,8 +55,10 @@ def parameters() -> Iterator[tuple[str, str, set[type], ParameterInfo]]:
                     flag = f"--{parameter.replace('_', '-')}"
                     if isinstance(info, ArgumentInfo):
                         flag = parameter
-                    elif info.param_decls:
-                        flag = info.param_decls[0]
+                    else:  # Typer takes the first name for a default until the app runs
+                        declared = (info.default, *(info.param_decls or ()))
+                        names = [x for x in declared if isinstance(x, str) and x[:1] == "-"]
+                        flag = names[0] if names else flag
                     yield prefix + name, flag, types(get_args(hint)[0]), info
 
 

@@ -153,7 +153,7 @@ class Calibration:
             raise UsageError(
                 f"a false-positive rate of {percentage(rate)} cannot be promised: "
                 f"it was calibrated on {count} real photographs",
-                f"the smallest rate it supports is {percentage(smallest_rate(count))}; "
+                f"the smallest rate it supports is {100 * smallest_rate(count):.4g}%; "
                 f"this one takes {photographs_for(rate)} photographs",
             )
         return self._just_above(self.real[count - 1 - allowed])
