@@ -131,7 +131,9 @@ def test_a_scan_with_it_says_what_was_measured(dgsf, holiday):
     assert found["summary"]["flagged"] == 1
     origin = found["run"]["threshold_origin"]
     low, high = interval(1, 40)
-    assert origin.startswith(f"false-positive rate 5%, measured {percentage(low)} to {percentage(high)} (95% ")
+    assert origin.startswith(
+        f"false-positive rate 5%, measured {percentage(low)} to {percentage(high)} (95% "
+    )
     assert "on 40 photographs in the folder 'holiday' (20" in origin and origin in err
     assert found["run"]["model"] == "tiny-holiday"
     assert dgsf("scan", holiday, "--model", "tiny-holiday", "--fpr", "0.01")[0] == 2

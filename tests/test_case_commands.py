@@ -86,7 +86,10 @@ def test_labelling_by_list_with_a_note_and_taking_it_away(dgsf, case, files, tmp
     ("arguments", "message"),
     [
         (["photos/a.png"], "Missing option '--as'"),
-        (["photos/a.png", "--as", "fake"], "'fake' is not one of 'ai', 'real', 'unsure', 'unfit', 'none'"),
+        (
+            ["photos/a.png", "--as", "fake"],
+            "'fake' is not one of 'ai', 'real', 'unsure', 'unfit', 'none'",
+        ),
         (["--as", "ai"], "nothing to label"),
         (["photos", "--as", "ai"], "nothing to label"),
         (["photos/a.png", "photos/gone.png", "--as", "ai"], "photos/gone.png: not in the case"),
@@ -235,7 +238,10 @@ def test_refusals_are_listed_and_the_rest_goes_on(dgsf, case, files, tmp_path):
         (["--move", "x", "--tag", "y"], "give one of"),
         (["--move", "x", "--undo"], "give one of"),
         (["--undo", "--as", "ai"], "--undo takes back a whole run"),
-        (["--move", "x", "--as", "none"], "'none' is not one of 'ai', 'real', 'unsure', 'unfit', 'flagged'"),
+        (
+            ["--move", "x", "--as", "none"],
+            "'none' is not one of 'ai', 'real', 'unsure', 'unfit', 'flagged'",
+        ),
         (["--move", "photos/a.png"], "not a folder"),
         (["--move", "x", "--reviewer", "Bob"], "Bob has labelled nothing"),
     ],

@@ -70,7 +70,8 @@ EVERYTHING = ("--filter", "")
 def test_what_is_flagged_is_said_one_after_the_other(plain):
     code, lines, err = plain("n", "n", "n", "p", "p", "p", "q", "ai")
     assert (code, err) == (0, "")
-    assert lines[0] == "3 images: verdict:flagged, by score. flagged from 75.0%. ? for help, q to quit."
+    head = "3 images: verdict:flagged, by score. flagged from 75.0%. ? for help, q to quit."
+    assert lines[0] == head
     assert lines[1] == "1 of 3: trip/high.jpg, flagged, probability 85.2%, no label"
     assert numbers(lines) == [
         *("trip/high.jpg", "copy.jpg", "flag.jpg", "flag.jpg"),
