@@ -93,7 +93,7 @@ def test_a_file_that_knows_of_no_canonical_form_keeps_its_key_and_its_meaning():
     old = config.to_dict()
     del old["input"]["canonical"]
     assert DetectorConfig.from_dict(old) == config
-    assert config.preprocessing == "v2-whole-3bb54b0e"
+    assert config.preprocessing == "v3-whole-3bb54b0e"
 
 
 def test_damaged_and_foreign_files(tiny_detector, tmp_path):

@@ -203,7 +203,7 @@ def test_small_pictures_say_so(detector):
 def test_what_is_out_of_domain_is_never_flagged(tiny_backbone, tmp_path, view):
     file = tiny_clip.write_detector(tmp_path, tiny_backbone, tiny_clip.config(view=view))
     detector = Detector.load(file, "cpu", tiny_backbone)
-    for cut, out in ((-math.inf, "inconclusive"), (math.inf, "not_flagged")):
+    for cut, out in ((-math.inf, "inconclusive"), (math.inf, "not flagged")):
         detector.thresholds = Thresholds(cut, cut, "made up")
         plain = detector.score(photo(300, 300))
         assert (plain.domain, plain.verdict == "flagged") == (None, cut < 0)
@@ -269,7 +269,7 @@ def test_every_configuration_loads_and_scores(tiny_backbone, tmp_path, view, blo
 def test_the_head_reads_the_class_token_of_the_block(tiny_backbone, tmp_path):
     config = tiny_clip.config(blocks=(0, 1))
     file = tiny_clip.write_detector(tmp_path, tiny_backbone, config)
-    model = Detector.load(file, "cpu", tiny_backbone).model
+    model = Detector.load(file, "cpu", tiny_backbone).forward.model
     seen = []
     for block in model.tower.transformer.resblocks:
         block.register_forward_hook(lambda _, __, out: seen.append(out[:, 0]))

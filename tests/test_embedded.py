@@ -122,7 +122,7 @@ def test_no_graphic_is_flagged_and_the_reason_is_said(tmp_path, rate):
         rows = [json.loads(line) for line in result.stdout.splitlines()]
         assert len(rows) == 3 * len(gallery())
         for row in rows:
-            assert row["verdict"] in ("inconclusive", "not_flagged"), row["path"]
+            assert row["verdict"] in ("inconclusive", "not flagged"), row["path"]
             assert row["reason"].startswith("out of domain: "), row["path"]
 
 
@@ -174,7 +174,7 @@ def test_a_reader_that_goes_away_is_no_traceback(folder):
     result = subprocess.run(
         ["bash", "-o", "pipefail", "-c", pipe], capture_output=True, text=True, timeout=300
     )
-    assert result.returncode == 2
+    assert result.returncode in (0, 1)  # as with a reader
     assert len(result.stdout.splitlines()) == 1
     assert "Traceback" not in result.stderr
 
@@ -204,6 +204,8 @@ def test_rows_and_bar_share_a_terminal(folder):
         seen += part
     assert process.wait() in (0, 1)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
-    rows = re.findall(r"(?:^|[\r\n])(?:flagged|inconclusive|not flagged) +[\d.]+%  (\S+)", text)
+    rows = re.findall(
+        r"(?:^|[\r\n])(?:flagged|inconclusive|not flagged) +[\d.]+%.* (\S+\.jpg)", text
+    )
     assert [Path(row).name for row in rows] == [f"{n:02}.jpg" for n in range(12)]
     assert re.search(r"\d+/12 ", text)
