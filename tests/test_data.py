@@ -423,7 +423,7 @@ def test_a_damaged_split_is_refused(tmp_path: Path, name: str) -> None:
     file.write_bytes(b"\n".join(damaged(file.read_bytes().splitlines())[name]) + b"\n")
     with pytest.raises(UsageError, match=r"split\.jsonl, line \d: not a split") as caught:
         read_split(file)
-    assert caught.value.hint == "start over"
+    assert caught.value.hint == "start over with --force instead of --resume"
 
 
 def test_a_split_out_of_reach(tmp_path: Path) -> None:
