@@ -54,8 +54,12 @@ def decoded(content: bytes, file: Path) -> str:
 
 
 def json_lines(text: str, file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield line numbers and objects; raises `UsageError` naming the line that is not an object."""
-    for number, line in enumerate(text.split("\n"), 1):
+    """Yield line numbers and objects; raises `UsageError` naming the line that is not an object.
+
+    A byte-order mark may begin any line: files are joined as they are.
+    """
+    for number, marked in enumerate(text.split("\n"), 1):
+        line = marked.removeprefix("\ufeff")
         if not line.strip():
             continue
         try:

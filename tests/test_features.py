@@ -49,15 +49,17 @@ def test_untouched_features_are_those_of_a_scan(
 def test_what_is_cached_is_not_computed_again(model, samples, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     first = extract(model, samples[:4], "web", cache, batch=2)
-    treated = []
-    real = features.treated
+    made = []
+    real = features.version
     monkeypatch.setattr(
         features,
-        "treated",
-        lambda config, sample, *rest: treated.append(sample) or real(config, sample, *rest),
+        "version",
+        lambda config, picture, sha256, draw: (
+            made.append(sha256) or real(config, picture, sha256, draw)
+        ),
     )
     again = extract(model, samples[::-1], "web", cache, batch=2)
-    assert {sample.path for sample in treated} == {sample.path for sample in samples[4:]}
+    assert sorted(made) == sorted(sample.sha256 for sample in samples[4:])
     assert np.array_equal(again[::-1][:4], first)
 
 
