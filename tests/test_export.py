@@ -18,20 +18,19 @@ from dgsforensics.detector.detector import Detector
 from dgsforensics.detector.model import DetectorModel
 from dgsforensics.records import Label
 from dgsforensics.trainer import export, plan
+from dgsforensics.trainer.candidates import Candidate, Kind, Standing, TrainingChoice
 from dgsforensics.trainer.config import TrainConfig
 from dgsforensics.trainer.data import Dataset
+from dgsforensics.trainer.distributed import Group
 from dgsforensics.trainer.gate import Comparison, GateCandidate, compare
 from dgsforensics.trainer.plan import TrainPlan
+from dgsforensics.trainer.runfolder import RunFolder
+from dgsforensics.trainer.stages import Context
+from dgsforensics.trainer.teaching import Taught
 from dgsforensics.trainer.validation import labels_of
 
 SPLIT = "Held out: 30 of 150 real images, source web."
 NOTE = "Left out 2 images that cannot be read: a.png and b.png."
-
-pytest.skip(
-    "written for the export before a run returned the best of base, teacher and student; "
-    "tests/test_train.py covers what is written",
-    allow_module_level=True,
-)
 
 
 def sample(number: int, generator: str | None, source: str) -> Sample:
@@ -50,7 +49,7 @@ def dataset(generators: tuple[str, ...] = ("sd", "gan")) -> Dataset:
     return Dataset(train, held, SPLIT, [NOTE], "d1635" * 12 + "abcd")
 
 
-def compared(data: Dataset, gain: float = 1.0, threshold: float | None = 2.0) -> Comparison:
+def compared(data: Dataset, gain: float = 1.0) -> Comparison:
     noise = np.random.default_rng(0).normal(size=len(data.validation))
     fake = labels_of(data.validation)
     return compare(
@@ -78,26 +77,46 @@ def made(tiny_detector, tiny_backbone, tmp_path):
             options["backbone"] = f"{tiny_clip.NAME}:file"
         config = TrainConfig(method=method, lora=LoraConfig(rank=2), epochs=7, **options)
         data = data or dataset()
-        out = tmp_path / f"{name}.safetensors"
-        planned = plan.make(config, out.stem, tiny_backbone)
-        facts = export.facts(config, planned, data, comparison or compared(data), out)
-        return export.write(
-            out, planned, trained(planned), fitted or tiny_clip.calibration(), facts, config
+        place = RunFolder(tmp_path / f"{name}.safetensors")
+        planned = plan.make(config, place.out.stem, tiny_backbone)
+        device = torch.device("cpu")
+        context = Context(
+            config, planned, place, tmp_path / "cache", device, Group(), 1, lambda *told: None
         )
+        choice = chosen(planned, method, comparison or compared(data))
+        teacher = candidate(planned, "teacher")
+        none = np.zeros((0, 16), dtype=np.float32)
+        taught = Taught(teacher, None, data.validation, None, none, none, [])
+        facts = export.facts(context, data, taught, choice, ["A remark."])
+        out = place.out if choice.best is choice.new else place.rejected
+        return export.write(out, choice.new, fitted or tiny_clip.calibration(), facts, context)
 
     return write
 
 
-def trained(planned: TrainPlan) -> dict[str, torch.Tensor]:
+def chosen(planned: TrainPlan, method: str, comparison: Comparison) -> TrainingChoice:
+    """What was returned: the one of the method, unless it lost; beside it the base."""
+    new = candidate(planned, "teacher" if method == "probe" else "student")
+    base = candidate(planned, "base")
+    standings = [
+        Standing("base", base.name, 0.7, 0.8123456, 40),
+        Standing(new.kind, new.name, 0.9, None, 30),
+    ]
+    return TrainingChoice(base if comparison.losses else new, new, comparison, standings)
+
+
+def candidate(planned: TrainPlan, kind: Kind) -> Candidate:
     """What a run might have learnt."""
     torch.manual_seed(3)
-    model = DetectorModel(
-        planned.student, load_backbone(planned.student.backbone, planned.backbone_file)
-    )
-    return {
+    config = planned.student if kind == "student" else planned.frozen
+    model = DetectorModel(config, load_backbone(config.backbone, planned.backbone_file))
+    tensors = {
         name: torch.randn_like(value) * 0.3
         for name, value in checkpoint.trained_state(model).items()
     }
+    return Candidate(
+        kind, f"the {kind} of it", {}, planned.called(kind, config), tensors, "Made so."
+    )
 
 
 def table(text: str, title: str) -> list[dict[str, str]]:
@@ -122,8 +141,8 @@ def test_file_card_and_options_lie_side_by_side(made, tmp_path) -> None:
 def test_dots_and_letters_of_the_name_are_kept(name, made, tmp_path) -> None:
     out = made(name)
     assert (tmp_path / f"{name}.md").is_file() and (tmp_path / f"{name}.toml").is_file()
-    assert checkpoint.read(out).config.name == name
-    assert f"# {name}\n" in (tmp_path / f"{name}.md").read_text(encoding="utf-8")
+    assert checkpoint.read(out).config.name == f"{name} (student)"
+    assert f"# {name} (student)\n" in (tmp_path / f"{name}.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("method", ["dgs", "lora", "probe"])
@@ -131,11 +150,13 @@ def test_dots_and_letters_of_the_name_are_kept(name, made, tmp_path) -> None:
 def test_it_loads_as_a_detector_that_scores(method, base, made, tiny_backbone) -> None:
     out = made(method=method, base=base)
     detector = Detector.load(out, "cpu", tiny_backbone)
-    assert detector.config.name == "mine"
+    kind = "teacher" if method == "probe" else "student"
+    name = "mine" if base == "none" else f"mine ({kind})"
+    assert detector.config.name == name
     assert (detector.config.lora is None) == (method == "probe")
     assert detector.calibration == tiny_clip.calibration()
     found = detector.score(photo(300, 260))
-    assert np.isfinite(found.logit) and found.model == "mine"
+    assert np.isfinite(found.logit) and found.model == name
     assert found.model_sha256 == checkpoint.read(out).sha256
 
 
@@ -165,7 +186,7 @@ def test_the_card_says_how_it_was_made(made, tiny_detector) -> None:
     ("method", "words"),
     [
         ("lora", "without gradient surgery"),
-        ("probe", "a linear head on a frozen image tower"),
+        ("probe", "It is the teacher, a linear head on the frozen image tower, the best of"),
     ],
 )
 def test_the_card_says_what_was_trained(method, words, made) -> None:
@@ -211,11 +232,32 @@ def test_figures_are_those_of_the_comparison(made) -> None:
     assert "Before: the base detector tiny. After: the new detector mine." in text
 
 
+def test_what_it_was_chosen_from_is_shown(made) -> None:
+    text = made().with_suffix(".md").read_text("utf-8")
+    assert "It is the student" in text and "the best of base and student." in text
+    assert "A remark." in text and "Made so." in text
+    assert table(text, "What it was chosen from") == [
+        {
+            "": f"the {kind} of it",
+            "own images": images,
+            "AUROC on them": own,
+            "AUROC on what the base knew": known,
+        }
+        for kind, images, own, known in (
+            ("base", "40", "0.700", "0.812"),
+            ("student", "30", "0.900", "-"),
+        )
+    ]
+
+
 def test_a_rejected_detector_says_so_and_why(made) -> None:
     data = dataset()
     comparison = compared(data, gain=-1.5)
     assert comparison.losses
-    text = made("mine.rejected", comparison=comparison).with_suffix(".md").read_text("utf-8")
+    out = made(comparison=comparison)
+    assert out.name == "mine.rejected.safetensors" and out.with_suffix(".toml").is_file()
+    text = out.with_suffix(".md").read_text("utf-8")
+    assert "REJECTED: the base detector is better. This is the student" in text
     for loss in comparison.losses:
         assert f"- REJECTED: {loss}.\n" in text
     assert "--config mine.rejected.toml" in text
@@ -248,7 +290,7 @@ def test_odd_names_of_generators_do_not_cost_the_card(name, made, tiny_backbone)
     assert len(rows) == 5
     assert b"\x1b" not in content
     assert out.with_suffix(".toml").is_file()
-    assert Detector.load(out, "cpu", tiny_backbone).config.name == "mine"
+    assert Detector.load(out, "cpu", tiny_backbone).config.name == "mine (student)"
 
 
 def test_an_earlier_result_is_replaced_whole(made) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import tiny_clip
 from dgsforensics.datasets.labelled import Sample
-from dgsforensics.detector import catalogue, checkpoint
+from dgsforensics.detector import catalogue, folders
 from dgsforensics.detector.config import DetectorConfig, InputConfig
 from dgsforensics.errors import CheckpointError, UsageError
 from dgsforensics.records import Label
@@ -123,7 +123,7 @@ def bundled(tmp_path, monkeypatch) -> Path:
     """A folder of bundled detectors with a replay."""
     folder = tmp_path / "bundled"
     folder.mkdir()
-    for module in (checkpoint, replay):
+    for module in (folders, catalogue, replay):
         monkeypatch.setattr(module, "weights_folder", lambda: folder)
     replay.write(made(images(3), held=1), CONFIG, folder / "first.replay.safetensors")
     return folder
@@ -150,11 +150,11 @@ def test_without_one_that_fits_there_is_none(bundled, tmp_path) -> None:
 
 
 def test_it_is_not_taken_for_a_detector(bundled) -> None:
-    assert checkpoint.available() == {}
-    folder = checkpoint.user_folder()
+    assert folders.available() == {}
+    folder = folders.user_folder()
     folder.mkdir(parents=True)
     replay.write(made(images(3)), CONFIG, folder / "mine.replay.safetensors")
-    assert checkpoint.available() == {}
+    assert folders.available() == {}
     assert [entry for entry in catalogue.entries() if "replay" in entry.name] == []
     with pytest.raises(UsageError, match="kept for files of another kind"):
         catalogue.check_name("mine.replay")

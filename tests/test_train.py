@@ -19,7 +19,7 @@ from conftest import photo
 from dgsforensics.detector import checkpoint, folders
 from dgsforensics.detector.detector import Detector
 from dgsforensics.errors import ExitCode
-from dgsforensics.trainer import replay, stages
+from dgsforensics.trainer import replay, stages, teaching
 
 FAST = ("--epochs", "2", "--batch", "8", "--lr", "1e-3", "--device", "cpu")
 
@@ -126,7 +126,8 @@ def test_the_same_run_again_gives_the_same_file(train, student, tmp_path) -> Non
 def test_going_on_from_an_adapted_detector(train, student, tmp_path) -> None:
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     train(*student, out=first)
-    code, out, err = train(*student, out=second, base=first)
+    other = lay_out(tmp_path / "other", 8, upsampled=False)
+    code, out, err = train(*student, source=other, out=second, base=first)
     assert code == ExitCode.CLEAN, err
     assert "from the base detector first (student) to the student" in out
     assert "what it forgot of them was not measured" in err
@@ -266,7 +267,7 @@ def test_nothing_is_overwritten_without_force(train, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--method", "magic"), "'magic' is not one of 'dgs', 'lora'"),
+        (("--method", "magic"), "'magic' is not one of 'auto', 'dgs', 'lora', 'probe'"),
         (("--epochs", "0"), "epochs must be 1 or more"),
         (("--semantics", "captions"), "none are named"),
         (("--captions", "folder", "--semantics", "lowpass"), "captions are given"),
@@ -401,7 +402,7 @@ def test_an_interrupted_run_keeps_the_labels_it_began_with(
 
     more = ("--from-case", reviewed, "--max-regression", "1")
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "material", interrupt)
+        patch.setattr(teaching, "teach", interrupt)
         assert train(*more)[0] == ExitCode.INTERRUPTED
     before = samples(tmp_path / "new.training")
     assert dgsf("label", reviewed, data, "--as", "real", "--reviewer", "Ann")[0] == 0
@@ -526,7 +527,7 @@ def test_changed_data_are_noticed_when_a_run_goes_on(train, data, monkeypatch) -
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "material", interrupt)
+        patch.setattr(teaching, "teach", interrupt)
         code, _, _ = train()
         assert code == ExitCode.INTERRUPTED
     photo(50, 50, 999).save(data / "maker0" / "0_real" / "0.png")

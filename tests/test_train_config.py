@@ -57,7 +57,6 @@ sources = st.builds(
     source_weight=st.none() | positive,
 )
 plain = {
-    "method": st.sampled_from(["dgs", "lora", "probe"]),
     "caption_model": names,
     "lora": st.none() | adapters,
     "surgery": surgeries,
@@ -71,6 +70,7 @@ plain = {
     "batch": st.integers(1, 10**6),
     "lr": positive,
     "l2": positive,
+    "replay": st.integers(0, 10**6),
     "validation": st.floats(1e-300, 0.5),
     "split_by": st.sampled_from(["auto", "generator", "source", "group"]),
     "skip_unreadable": st.booleans(),
@@ -92,11 +92,19 @@ meanings = st.one_of(
     st.fixed_dictionaries({"captions": names, "semantics": st.sampled_from([None, "captions"])}),
     st.fixed_dictionaries({"semantics": st.sampled_from([None, "lowpass", "none"])}),
 )
+methods = ["auto", "dgs", "lora"]
+results = st.one_of(  # a probe has no student to return
+    st.fixed_dictionaries(
+        {}, optional={"method": st.sampled_from([*methods, "probe"]), "result": st.just("best")}
+    ),
+    st.fixed_dictionaries({"method": st.sampled_from(methods), "result": st.just("student")}),
+)
 configs = st.builds(
-    lambda some, base, meaning: TrainConfig(**some | base | meaning),
+    lambda some, base, meaning, result: TrainConfig(**some | base | meaning | result),
     st.fixed_dictionaries({}, optional=plain),
     bases,
     meanings,
+    results,
 )
 
 
@@ -111,6 +119,7 @@ def test_a_written_configuration_is_read_back_the_same(config) -> None:
 
 def test_the_strategy_covers_every_field() -> None:
     varied = {*plain, "base", "backbone", "input", "head", "captions", "semantics"}
+    varied |= {"method", "result"}
     assert varied == {field.name for field in dataclasses.fields(TrainConfig)}
 
 
@@ -158,12 +167,18 @@ WRONG = {
     "validation": ["0", "0.51", "-0.2", "1", "nan"],
     "split_by": ['"image"', "1"],
     "skip_unreadable": ["1", "0", '"yes"'],
+    "first_as_is": ["1", "0", '"yes"'],
+    "result": ['"teacher"', "1", "true"],
+    "replay": ["-1", "1.5", "true", '"40"'],
+    "sources": ["1", '"all"', "true"],
+    "card": ["1", '"mine"', "true"],
     "max_regression": ["-0.01", "1.01", "nan", "inf"],
     "precision": ['"float16"', "32", '"none"'],
     "seed": ["-1", "4294967296", "1.0", "true", "1" + "0" * 400],
     "lora": ["1", '"all"', "true", "[[]]"],
     "surgery": ['"paper"', "0.2", "[]"],
 }
+LISTS = ("exclude", "exclude_styles", "calibration", "test")
 WRONG_INSIDE = {
     "surgery": {
         "weight": ["-0.1", "nan", "inf", '"0.2"', "true"],
@@ -179,9 +194,21 @@ WRONG_INSIDE = {
     },
     "input": {
         "view": ['"nose"', "1"],
+        "canonical": ['"square"', "1", "true"],
         "size": ["0", "-224", "224.5", "true", "336"],
         "mean": ["[0.5]", "0.5", '["a", "b", "c"]', "[nan, 0, 0]", "[[0.5], [0.5], [0.5]]"],
         "std": ["[0, 1, 1]", "[-1, 1, 1]", "[1, 1, 1, 1]", "[inf, 1, 1]"],
+    },
+    "sources": {
+        **{name: ["1", '"a"', "[1]", "true"] for name in LISTS},
+        "exclude_images": ["1", '["abc"]', '["ABCDEF01"]', "[12345678]"],
+        **{name: ["0", "-1", "1.5", "true", '"5"'] for name in ("real", "generated", "held_out")},
+        **{name: ["0", "-1", "nan", "inf", '"1"'] for name in ("cell_weight", "source_weight")},
+    },
+    "card": {
+        "summary": ["1", "true", "[]"],
+        "limits": ["1", '"one"', "[1]"],
+        "licence": ["1", "true", "[]"],
     },
     "head": {"blocks": ["[3, 1]", "[1, 1]", "[-1]", "1", "[1.0]", '"all"', "[true]"]},
 }
@@ -217,6 +244,8 @@ def test_every_field_is_tried_with_wrong_values() -> None:
         ("lora", LoraConfig),
         ("input", InputConfig),
         ("head", HeadConfig),
+        ("sources", SourcesConfig),
+        ("card", CardConfig),
     ):
         assert {field.name for field in dataclasses.fields(kind)} == set(WRONG_INSIDE[table])
 

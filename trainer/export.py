@@ -55,6 +55,7 @@ def facts(
 ) -> ModelCard:
     """Return the card of a trained detector."""
     config, base, new = context.config, context.plan.base, choice.new
+    out = context.place.out if choice.best is new else context.place.rejected
     origin = "the pre-trained tower"
     if base is not None:
         origin = f"detector {config.base!r} (sha256 `{base.sha256}`)"
@@ -73,7 +74,7 @@ def facts(
         limits = [f"REJECTED: AUROC {-choice.comparison.gain:.3f} below the base's."]
     return ModelCard(
         summary=config.card.summary or f"Trained by a user, starting from {origin}. {result}",
-        command=f"dgsf train DATA --config {context.place.out.with_suffix('.toml').name}",
+        command=f"dgsf train DATA --config {out.with_suffix('.toml').name}",
         versions=", ".join(f"{name} {version(name)}" for name in _PACKAGES),
         options=config.to_toml(),
         data=f"{len(dataset.train)} images for training, {len(dataset.validation)} held out, "
