@@ -244,8 +244,8 @@ def test_what_it_was_chosen_from_is_shown(made) -> None:
             "AUROC on what the base knew": known,
         }
         for kind, images, own, known in (
-            ("base", "40", "0.700", "0.812"),
-            ("student", "30", "0.900", "-"),
+            ("base", "40", "0.7", "0.812"),
+            ("student", "30", "0.9", "-"),
         )
     ]
 
