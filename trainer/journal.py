@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dgsforensics import atomic, tables
+from dgsforensics import atomic
 
 
 class Journal:
@@ -38,9 +38,12 @@ class Journal:
 
 
 def _keep_before(step: int, file: Path) -> None:
-    """Drop the records from `step` on, and a last line that was torn by a kill."""
+    """Drop the records from `step` on, and a last line that was torn by a kill.
+
+    A record that lacks its newline alone is whole, and stays.
+    """
     kept = []
-    for line in tables.whole_lines(file.read_bytes()).splitlines() if file.exists() else []:
+    for line in file.read_bytes().splitlines() if file.exists() else []:
         try:
             earlier = json.loads(line)["step"] < step
         except (ValueError, LookupError, TypeError):
