@@ -206,6 +206,23 @@ def test_a_wrong_sum_over_the_rows_is_noted() -> None:
     assert (picture.note, picture.missing) == ("a check sum of the pixels is wrong", 0)
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("colours", [0, 64])
+def test_a_row_out_of_place_is_found_by_its_filter(colours: int, seed: int) -> None:
+    """Where the file keeps all pixels in one chunk, and nothing fails to unpack."""
+    source = LARGE.quantize(colours) if colours else LARGE
+    data = encode(source, "PNG")
+    rows = b"".join(data[c.start : c.end] for c in png.chunks(data) if c.kind == b"IDAT")
+    half = len(rows) // 2
+    wrong = rows[:half] + random.Random(seed).randbytes(64) + rows[half + 64 :]
+    single = chunk(b"IDAT", rows)
+    at = encode(source, "PNG").index(b"IDAT") - 4
+    picture = decoder.decode(data[:at] + single[:8] + wrong + single[-4:] + chunk(b"IEND", b""))
+    whole = np.asarray(source.convert("RGB"))
+    assert 0.3 < picture.missing < 0.8
+    assert np.array_equal(picture.pixels, whole[: len(picture.pixels)])
+
+
 def interlaced(pixels: np.ndarray) -> bytes:
     """A PNG of grey pixels (H, W) in the seven passes of Adam7."""
     rows = b""
@@ -248,6 +265,29 @@ def test_room_that_was_never_written_is_missing() -> None:
     cut = decoder.decode(data[:half])
     assert np.array_equal(picture.pixels[:-16], cut.pixels[:-16])
     assert 0.3 < picture.missing == cut.missing < 0.7
+
+
+@pytest.mark.parametrize("options", [{}, {"restart_marker_rows": 1}])
+def test_a_hole_is_never_taken_for_pixels(options: dict[str, object]) -> None:
+    data = encode(LARGE, "JPEG", quality=92, **options)
+    half = len(data) // 2
+    picture = decoder.decode(data[:half] + bytes(512) + data[half + 512 :])
+    assert picture.missing > 0
+    flat = encode(Image.new("RGB", (2000, 2000), "white"), "JPEG", optimize=True)
+    assert bytes(256) in flat
+    assert decoder.decode(flat).note is None
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "AVIF", "HEIF"])
+def test_decoders_that_take_zeros_for_pixels_are_not_believed(kind: str) -> None:
+    if kind == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    grain = Image.effect_noise((320, 240), 90).convert("RGB")
+    data = encode(grain, kind, quality=90)
+    half = len(data) // 2
+    assert len(data) > 1 << 14
+    picture = decoder.decode(data[:half] + bytes(len(data) - half))
+    assert picture.missing == pytest.approx(0.5, abs=0.02)
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -170,38 +170,76 @@ def _chunk(kind: bytes, body: bytes) -> list[bytes]:
     return [len(body).to_bytes(4), kind, body, sum.to_bytes(4)]
 
 
-def unpacked(data: bytes) -> tuple[int, bool]:
-    """Return how many bytes of rows the pixel chunks give up to the first damage, and whether they
-    end as they should.
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """What the pixel chunks of a PNG give when they are unpacked."""
 
-    What follows a chunk with a wrong check sum counts where the sum over all rows is right, or up
-    to `_LATE` bytes before nothing can be unpacked any more.
+    there: int
+    """Bytes of rows."""
+    sound: int
+    """Those before the first damage; 0 also where nothing says where that is."""
+    is_whole: bool
+    """Whether they end as they should."""
+
+
+def unpack(data: bytes) -> Unpacked:
+    """Return how much of the rows is there, and sound.
+
+    What follows a chunk with a wrong check sum is not, but where the sum over all rows is right.
+    Only files that name no chunk so, or keep all pixels in one, need another sign: a row begins
+    with the type of its filter, and bytes out of place soon give one that does not exist.
     """
-    inflate, total, before_damage = zlib.decompressobj(), 0, None
+    head = header(data)
+    inflate, total, before = zlib.decompressobj(), 0, None
+    row = head.row if head and not head.interlaced else None
+    misplaced: int | None = None
+    is_sum = False
     for chunk in chunks(data):
         if chunk.kind != b"IDAT":
             continue
         is_cut = chunk.end + 4 > len(data)
-        if before_damage is None and not is_cut and not is_sound(data, chunk):
-            before_damage = total
+        if before is None and not is_cut and not is_sound(data, chunk):
+            before = total
         for at in range(chunk.start, chunk.end, _STEP):
             waiting = data[at : min(at + _STEP, chunk.end)]
-            while waiting and not inflate.eof:
+            while waiting and not inflate.eof and not is_sum:
                 try:
-                    total += len(inflate.decompress(waiting, _STEP))
+                    rows = inflate.decompress(waiting, _STEP)
                 except zlib.error as error:
                     is_sum = "data check" in str(error)  # over all rows, which came before it
-                    if before_damage is None:
-                        head = header(data)
-                        return (head.unpacked if is_sum and head else total), False
-                    return before_damage if is_sum else max(before_damage, total - _LATE), False
+                    if not is_sum:
+                        return Unpacked(total, _sound(total - _LATE, before, misplaced, row), False)
+                    break
+                if row and misplaced is None:
+                    first = -total % row
+                    types = rows[first::row]
+                    wrong = next((n for n, kind in enumerate(types) if kind > _FILTERS), None)
+                    misplaced = None if wrong is None else total + first + wrong * row
+                total += len(rows)
                 waiting = inflate.unconsumed_tail
         if inflate.eof:
-            return total, True
-    return total if before_damage is None else before_damage, False
+            return Unpacked(total, total, True)
+        if is_sum:
+            there = head.unpacked if head else total
+            if before is None and misplaced is None:  # only the sum is wrong, for all we know
+                return Unpacked(there, there, False)
+            return Unpacked(there, _sound(0, before, misplaced, row), False)
+    if before is None and misplaced is None:  # it breaks off
+        return Unpacked(total, total, False)
+    return Unpacked(total, _sound(0, before, misplaced, row), False)
 
 
+def _sound(until: int, before: int | None, misplaced: int | None, row: int | None) -> int:
+    """Where damage begins at the earliest, by what was found: where unpacking failed, the first
+    chunk with a wrong check sum, and the first row with a filter that does not exist."""
+    if misplaced is not None and row:
+        until = misplaced - 2 * row
+    return max(before or 0, until)
+
+
+_FILTERS = 4
+"""The last type of filter."""
 _STEP = 1 << 14
 """Bytes that are unpacked at a time; what comes with damage in the same step does not count."""
 _LATE = 1 << 16
-"""Bytes that damage may garble before it makes no sense."""
+"""Bytes that damage may garble before they cannot be unpacked."""

@@ -18,7 +18,8 @@ from dgsforensics.files.jpeg import Segment
 
 _BASELINE = {0xC0, 0xC1}
 _RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
-_RUN = re.compile(rb"(.)\1{255}", re.S)
+_HOLE = 256
+_RUN = re.compile(rb"(.)\1{%d}" % (_HOLE - 1), re.S)
 """As many equal bytes in a row are no pixels but what a disk holds where nothing was written."""
 _LATE = 8
 """Groups of blocks before the one that makes no sense which may be garbled already."""
@@ -84,6 +85,21 @@ def extent(data: bytes, is_cut: bool) -> Extent | None:
         rows = first // layout.across * layout.height
         return Extent(1 - first // layout.across / -(-layout.total // layout.across), rows)
     return Extent(1 - sound / layout.total, None)
+
+
+def has_hole(data: bytes) -> bool:
+    """Return whether a JPEG of one baseline scan has zeros in its pixels that no encoder wrote.
+
+    Of a flat picture there may be as many: where zeros say that nothing changes.
+    """
+    found = {s.marker: s for s in jpeg.segments(data)}
+    scan = found.get(jpeg.SOS)
+    if scan is None or not _BASELINE & found.keys():
+        return False
+    if data.find(bytes(_HOLE), scan.end, scan.stop) < 0:
+        return False
+    # Said by sixteen zeros: the end of a block, or that it goes on.
+    return any(said[0] != 0 for number, (_, said) in _tables(data) if number >> 4)
 
 
 def _layout(data: bytes, frame: Segment, scan: Segment) -> _Layout | None:

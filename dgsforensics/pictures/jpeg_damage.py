@@ -7,7 +7,7 @@ coded data are read once more, at an eighth of the size, by a decoder that tells
 import simplejpeg
 
 from dgsforensics.files import jpeg
-from dgsforensics.pictures.coded_blocks import Extent, extent
+from dgsforensics.pictures.coded_blocks import Extent, extent, has_hole
 
 _END = b"\xff\xd9"
 
@@ -17,7 +17,7 @@ def damage(data: bytes) -> Extent | None:
     bare, is_cut = jpeg.bare(data), not jpeg.has_end(data)
     if bare is None:
         return None
-    if _complaint(bare) is not None:
+    if _complaint(bare) is not None or has_hole(bare):
         return extent(bare, is_cut) or _by_scans(bare, _sound_scans(bare))
     found = _by_scans(bare, jpeg.scans(bare)) if is_cut else None  # it may lack whole scans
     return found if found and found.missing else None

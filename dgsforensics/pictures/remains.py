@@ -18,6 +18,7 @@ from dgsforensics.errors import ImageError, UnreadableError, UnsupportedError
 from dgsforensics.files import jpeg, png, riff
 from dgsforensics.files.content import Limits
 from dgsforensics.files.heif import unread_coding
+from dgsforensics.files.holes import first_hole
 from dgsforensics.pictures.jpeg_damage import damage
 from dgsforensics.pictures.opening import Opener, check_size
 
@@ -58,6 +59,8 @@ def decoded(
     with ExitStack() as stack:
         partial: tuple[bytes, ImageFile.ImageFile] | None = None
         for number, source in enumerate(_sources(data, kind)):
+            if partial:
+                partial[1].close()  # the pixels of one attempt at a time
             try:
                 image, error = _loaded(source, opener, limits, page)
             except _FINAL:
@@ -131,8 +134,8 @@ def _whole(
     ):
         found.notes.append(WRONG_SUM)
         _count_rows(found, data)
-        if found.missing == 1:
-            found.rows = None
+    elif (hole := first_hole(data, kind)) is not None:
+        found.missing = 1 - hole / len(data)
     return found
 
 
@@ -151,8 +154,7 @@ def _part(
     found = DecodedImage(image)
     if kind == "PNG":
         found.exif = png.exif(data)
-        _count_rows(found, data)
-        if found.missing == 1:
+        if not _count_rows(found, data):
             raise failure
         if not found.missing:
             found.notes.append(WRONG_SUM)
@@ -170,18 +172,20 @@ def _part(
     return found
 
 
-def _count_rows(found: DecodedImage, data: bytes) -> None:
-    """Say which rows of a PNG are sound."""
-    head = png.header(data)
-    done, is_whole = png.unpacked(data)
-    if is_whole or head is None:
-        return
+def _count_rows(found: DecodedImage, data: bytes) -> bool:
+    """Say which rows of a PNG are sound, and return whether any is there."""
+    head, rows = png.header(data), png.unpack(data)
+    if head is None or rows.there < head.row:
+        return False
+    if rows.is_whole:
+        return True
     if head.interlaced:
-        found.missing = max(0.0, 1 - done / head.unpacked)
-        return
-    rows = min(done // head.row, head.height)
-    found.missing = 1 - rows / head.height
-    found.rows = slice(0, rows) if rows < head.height else None
+        found.missing = max(0.0, 1 - rows.sound / head.unpacked)
+        return True
+    count = min(rows.sound // head.row, head.height)
+    found.missing = 1 - count / head.height
+    found.rows = slice(0, count) if 0 < count < head.height else None
+    return True
 
 
 def _unwritten(
