@@ -37,12 +37,6 @@ from .treatments import Augmentation
 Treatment = Literal["as_is", "web", "flip", "lowpass"]
 """Not touched; `treatments.web` and `flip`;
 `semantics.lowpass` instead of the detector's own view."""
-_VERSIONS: dict[Treatment, str] = {
-    "as_is": "1",
-    "web": f"{treatments.VERSION}",
-    "flip": f"{treatments.VERSION}",
-    "lowpass": f"{semantics.VERSION}",
-}
 _Version = tuple[int, str, NDArray[np.uint8]]
 """Number of the draw, key, and what the tower is shown, (size, size, 3)."""
 TREATMENTS: dict[Augmentation, Treatment] = {"web": "web", "flip": "flip", "none": "as_is"}
@@ -110,9 +104,21 @@ def cache_folder(root: Path, model: DetectorModel, precision: torch.dtype, name:
     return root / hashlib.sha256(text.encode()).hexdigest()[:16] / name
 
 
+def _version_of(treatment: Treatment) -> str:
+    match treatment:
+        case "as_is":
+            return "1"
+        case "web" | "flip":
+            return str(treatments.VERSION)
+        case "lowpass":
+            return str(semantics.VERSION)
+        case _:
+            assert_never(treatment)
+
+
 def key_of(sample: Sample, treatment: Treatment, seed: int) -> str:
     """Return what a feature vector depends on, the cache folder aside."""
-    return f"{sample.sha256}:{treatment}:{seed}:{_VERSIONS[treatment]}"
+    return f"{sample.sha256}:{treatment}:{seed}:{_version_of(treatment)}"
 
 
 def extract(
