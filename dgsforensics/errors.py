@@ -65,3 +65,7 @@ class UnreadableError(ImageError):
 
 class UnsupportedError(ImageError):
     """The file is of a kind that is not read, or needs an extra that is not installed."""
+
+
+MORE_MEMORY = "close other programs, or allow this one more (ulimit -v)"
+"""The hint where memory ran out."""

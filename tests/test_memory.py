@@ -1,5 +1,8 @@
 """What decoding may take: a budget for all, and processes that can be ended."""
 
+import pickle
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -138,3 +141,18 @@ def test_a_decoder_that_takes_more_than_it_said_is_a_row(pool: DecodingPool) -> 
 def test_a_missing_photo_needs_no_more_than_its_pixels() -> None:
     data = encode(photo(640, 480), "JPEG")
     assert 640 * 480 * 7 < needed(data, "JPEG", MUCH) < 640 * 480 * 20
+
+
+def test_a_worker_whose_parent_has_gone_says_nothing() -> None:
+    request = pickle.dumps((b"GIF89a", decoder.facts_of(b"GIF89a"), DEFAULT_LIMITS, None, MUCH))
+    code = "from dgsforensics.detector.decoding_worker import serve; serve()"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe) as it:
+        assert it.stdin is not None
+        assert it.stdout is not None
+        assert it.stderr is not None
+        assert pickle.load(it.stdout) is None  # ready
+        it.stdout.close()
+        it.stdin.write(request)
+        it.stdin.close()
+        assert it.stderr.read() == b""

@@ -40,7 +40,11 @@ def serve() -> None:
         except Exception as error:
             answer = RuntimeError(f"{error!r}")
         del data
-        _send(answers, answer)
+        try:
+            _send(answers, answer)
+        except BrokenPipeError:  # the parent has gone, and nobody is to hear of what is left
+            os.dup2(os.open(os.devnull, os.O_WRONLY), answers.fileno())
+            return
 
 
 def _send(stream: BinaryIO, answer: object) -> None:

@@ -6,6 +6,7 @@ The model is loaded when the first image needs it: what was scored before costs 
 import logging
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -25,7 +26,9 @@ from dgsforensics.detector.memory import MemoryBudget, needed
 from dgsforensics.detector.preparation import PreparedImage, prepare, prepare_file
 from dgsforensics.detector.read_ahead import ahead, off_the_clock
 from dgsforensics.errors import (
+    MORE_MEMORY,
     CaseError,
+    DeviceError,
     ImageError,
     UnreadableError,
     UnsupportedError,
@@ -49,6 +52,8 @@ logger = logging.getLogger(__name__)
 NO_SCORE = "the model gave no finite score"
 MAX_AHEAD = 64
 """Inputs read ahead, twice over, where no batch size was asked for: enough for the largest."""
+_NO_ROOM = re.compile("failed to map|allocate memory", re.IGNORECASE)
+"""What the loader of libraries says where an address space is too small."""
 _PATIENCE = 3
 """Times the seconds of one file that it waits for the memory of others."""
 MAX_PENDING = 256
@@ -96,8 +101,12 @@ class Detector:
         """
 
         def load() -> "ForwardPass":
-            from dgsforensics.detector import forward
-
+            try:
+                from dgsforensics.detector import forward
+            except ImportError as error:
+                if _NO_ROOM.search(str(error)):
+                    raise DeviceError("not enough memory to load PyTorch", MORE_MEMORY) from error
+                raise
             return forward.load(source.path, source.sha256, device, backbone_weights)
 
         return cls(source, load)

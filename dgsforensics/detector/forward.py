@@ -17,14 +17,12 @@ from dgsforensics.detector import checkpoint
 from dgsforensics.detector.checkpoint import Checkpoint
 from dgsforensics.detector.devices import cudnn_without_tf32, is_out_of_memory, pick_device
 from dgsforensics.detector.model import DetectorModel
-from dgsforensics.errors import CheckpointError, DeviceError
+from dgsforensics.errors import MORE_MEMORY, CheckpointError, DeviceError
 
 logger = logging.getLogger(__name__)
 
 AUTO_BATCH = {"cpu": 4, "mps": 16, "cuda": 64}
 """Images in a forward pass when nobody says otherwise. On a CPU larger ones are no faster."""
-
-_MORE = "close other programs, or allow this one more (ulimit -v)"
 
 
 class ForwardPass:
@@ -58,7 +56,7 @@ class ForwardPass:
         if not is_out_of_memory(error):
             raise error
         if batch == 1:
-            raise DeviceError("not enough memory to run the detector", _MORE) from error
+            raise DeviceError("not enough memory to run the detector", MORE_MEMORY) from error
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -78,7 +76,7 @@ def load(path: Path, sha256: str, device: str, backbone_weights: Path | None) ->
         made = ForwardPass(source, checkpoint.build_model(source, backbone_weights), chosen)
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
-            raise DeviceError("not enough memory to load the detector", _MORE) from error
+            raise DeviceError("not enough memory to load the detector", MORE_MEMORY) from error
         raise
     logger.info("loaded %s in %.1f s", source.config.name, time.monotonic() - began)
     return made
