@@ -95,6 +95,19 @@ def start(python: Path, list_in: Path, load_in: Path | None = None) -> Path:
     return Path(place).parent
 
 
+def test_two_clones_are_not_mixed(editable: Path) -> None:
+    code = "from dgsforensics import trainer, weights as w; "
+    code += "print(trainer.__file__); print(w.__file__)"
+    for place in run([str(editable), "-c", code], ROOT).splitlines():
+        assert Path(place).parents[1].samefile(ROOT)
+
+
+def test_a_clone_does_not_hold_itself(built: Path, clone: Path) -> None:
+    code = "import dgsforensics as d, pkgutil; "
+    code += "print(*(m.name for m in pkgutil.iter_modules(d.__path__)))"
+    assert "dgsforensics" not in run([str(built), "-c", code], clone).split()
+
+
 def test_it_starts_in_a_clone_beside_a_built_install(built: Path, clone: Path) -> None:
     assert start(built, clone).samefile(clone / "dgsforensics")
 
