@@ -83,7 +83,7 @@ def test_a_damaged_file_is_named_and_says_what_to_do(tmp_path) -> None:
 def test_each_source_and_generator_has_its_share(real, generated, most) -> None:
     samples = [*images(real), *images(7, None, "web"), *images(generated, "sd")]
     rows = made(samples, held=2)
-    kept = replay.sample(samples, rows.features, rows.logits, most)
+    kept = replay.sample(samples, rows.features, rows.logits, most, most + 1)
     for source, generator in (("camera", None), ("web", None), ("camera", "sd")):
         for held in (False, True):
             there = [
@@ -96,7 +96,7 @@ def test_each_source_and_generator_has_its_share(real, generated, most) -> None:
                 for s, is_held in zip(kept.samples, kept.held, strict=True)
                 if (s.source, s.generator) == (source, generator) and is_held == held
             ]
-            assert len(found) == min(most, there.count(held))
+            assert len(found) == min(most + held, there.count(held))
     place = {s.sha256: i for i, s in enumerate(samples)}
     for s, features in zip(kept.samples, kept.features, strict=True):
         assert np.array_equal(features, rows.features[place[s.sha256]])

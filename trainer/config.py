@@ -154,6 +154,9 @@ class TrainConfig:
     replay: int = 40
     """At most so many images of each source of photographs and of each generator in a source are
     kept beside the result as frozen features, to be replayed when it is adapted; 0: none."""
+    replay_held: int = 60
+    """The same of the images held out, by which it is seen what an adaptation forgets, and from
+    which its thresholds come as well."""
     validation: float = 0.2
     """Share of the images held out, in (0, 0.5], unless the data say which."""
     split_by: Literal["auto", "generator", "source", "group"] = "auto"
@@ -177,6 +180,7 @@ class TrainConfig:
         _check(self.lr > 0, "lr must be positive", self.lr)
         _check(self.l2 is None or self.l2 > 0, "l2 must be positive", self.l2)
         _check(self.replay >= 0, "replay must be 0 or more", self.replay)
+        _check(self.replay_held >= 0, "replay_held must be 0 or more", self.replay_held)
         _check(0 < self.validation <= 0.5, "validation must lie in (0, 0.5]", self.validation)
         _check(0 <= self.max_regression <= 1, "max_regression: 0 to 1", self.max_regression)
         _check(0 <= self.seed < 2**32, "seed must lie in 0 to 2^32 - 1", self.seed)

@@ -74,7 +74,7 @@ def finish(
         tested = _tested(context, dataset, choice.new, fitted, facts)
         facts = dataclasses.replace(facts, results=(*tested, *facts.results))
     export.write(out, choice.new, fitted, facts, context)
-    if context.config.replay:
+    if context.config.replay or context.config.replay_held:
         remembered = _remembered(context, dataset, taught, choice.new)
         replay.write(remembered, context.plan.frozen, replay.beside(out))
     return Outcome(out, choice, remarks)
@@ -117,5 +117,6 @@ def _remembered(context: Context, dataset: Dataset, taught: Taught, new: Candida
         np.concatenate([taught.drawn, taught.plain]),
         np.concatenate([np.full(len(dataset.train), np.nan), held]),
         context.config.replay,
+        context.config.replay_held,
     )
     return replay.joined(before, own)

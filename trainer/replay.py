@@ -71,16 +71,18 @@ def sample(
     samples: Sequence[Sample],
     features: NDArray[np.float32],
     logits: NDArray[np.float64],
-    per_cell: int,
+    fitted: int,
+    held: int,
 ) -> Replay:
-    """Return at most `per_cell` images of each source of photographs and of each generator in each
-    source, those with a logit and those without counted apart; `features` (N, D), `logits` (N,)."""
-    held = np.isfinite(logits)
+    """Return at most so many images of each source of photographs and of each generator in each
+    source: `fitted` of those that were fitted to, which have no logit, and `held` of those that
+    were held out; `features` (N, D), `logits` (N,)."""
+    out = np.isfinite(logits)
     place = {sample.sha256: i for i, sample in enumerate(samples)}
     chosen: list[int] = []
-    for part in (~held, held):
+    for part, most in ((~out, fitted), (out, held)):
         rows = [samples[i] for i in np.flatnonzero(part).tolist()]
-        chosen += [place[row.sha256] for row in splits.capped(rows, per_cell, per_cell)]
+        chosen += [place[row.sha256] for row in splits.capped(rows, most, most)]
     return Replay([samples[i] for i in chosen], features[chosen], logits[chosen])
 
 
