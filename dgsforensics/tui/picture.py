@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from dgsforensics.records import Showing, Sight
 from dgsforensics.tui import drawing, graphics, viewport
 from dgsforensics.tui.decoding import DecodedPicture
 from dgsforensics.tui.drawing import Part
@@ -22,6 +23,9 @@ from dgsforensics.tui.heat import Heat
 from dgsforensics.tui.viewport import Box, View
 
 _log = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 1.0
+"""How long a terminal may take to say that it has a picture."""
 
 _Pixels = list[tuple[Part, list[Strip] | str]]
 
@@ -62,14 +66,51 @@ class PicturePane(Widget):
         self._drawn: _Pixels = []
         self._generation = 0
         self._is_drawing = False
+        self._since: float | None = None
+        self._asked = self._answered = 0
+        """How often the terminal was asked where its cursor is, and has said so."""
+        self._awaited = 0
+        """The answer that means that the first picture is on the screen; 0: it is not drawn yet."""
+        self._never_answers = False
 
     # What is shown
+
+    @property
+    def since(self) -> float | None:
+        """When the first picture, or why there is none, was on the screen: the time that messages
+        have. None while it is not there.
+
+        With a picture the terminal is asked for something, and its answer, which comes before any
+        key that is typed from then on, means that it has taken the picture, over whatever line.
+        From a terminal that does not answer, that the picture was sent has to do.
+        """
+        return self._since
+
+    def answered(self, time: float) -> None:
+        """Take what the terminal has answered, and when."""
+        self._answered += 1
+        self._never_answers = False
+        if self._since is None and 0 < self._awaited <= self._answered:
+            self._since = time
+
+    def sight(self, until: float) -> Sight:
+        """Return what somebody saw of the first picture, up to a time."""
+        part = self._parts()[0]
+        if self._since is None or until <= self._since:
+            return Sight(Showing.HIDDEN)
+        if part.frame is None:
+            return Sight(Showing.UNREADABLE)
+        seconds = round(until - self._since, 2)
+        how = Showing(self._renderer.protocol.value)
+        return Sight(how, part.frame.width, part.frame.height, seconds)
 
     def show(self, shot: DecodedPicture | None, caption: str) -> None:
         """Show a picture, fitted, with a name below it and nothing beside it.
 
         Without a shot the caption is that of a picture being loaded; "" when none is selected.
         """
+        if shot is None or shot is not self._pictures[0][0]:
+            self._since, self._awaited = None, 0
         self._pictures = [(shot, caption)]
         self._view = View()
         self._heat = ()
@@ -179,6 +220,10 @@ class PicturePane(Widget):
 
     # Drawing
 
+    def on_hide(self, event: events.Hide) -> None:
+        """Note that the picture is not on the screen any more."""
+        self._since, self._awaited = None, 0
+
     def on_resize(self, event: events.Resize) -> None:
         """Fit again."""
         self._change()
@@ -187,8 +232,9 @@ class PicturePane(Widget):
         """Return one line of the pane."""
         state = (self.size, self.app.current_theme.dark)
         if self._lines is None or self._lines_for != state:
-            # The background that cells without a colour of their own have.
-            style = Style(bgcolor=self.rich_style.bgcolor)
+            # What cells without a colour of their own have: both, for a terminal's own text colour
+            # may be that of our ground.
+            style = Style(color=self.rich_style.color, bgcolor=self.rich_style.bgcolor)
             self._lines = [line.apply_style(style) for line in self._draw()]
             self._lines_for = state
         return self._lines[y]
@@ -196,6 +242,8 @@ class PicturePane(Widget):
     def render_lines(self, crop: Region) -> list[Strip]:
         """Return the lines within `crop`; sixels are drawn over them by the last."""
         lines = super().render_lines(crop)
+        if lines and not self._awaited and self._is_whole:
+            lines[-1] = self._asking(lines[-1])
         if self._renderer.protocol is not Protocol.SIXEL or not lines or not self.screen.is_active:
             return lines
         x, y = self.content_region.offset
@@ -205,6 +253,33 @@ class PicturePane(Widget):
             if isinstance(sequence, str):
                 lines[-1] = graphics.painted_over(lines[-1], sequence, (x + part.left, y), end)
         return lines
+
+    def _asking(self, last: Strip) -> Strip:
+        """Return the last line of the pane, after which the terminal is asked for an answer."""
+        self._asked += 1
+        self._awaited = number = self._asked
+        if self._never_answers or self.app.is_headless:
+            self.call_later(self._sent, number)  # when all of the screen is written
+        else:
+            self.set_timer(ANSWER_SECONDS, partial(self._not_answered, number))
+        return graphics.asking(last)
+
+    def _sent(self, number: int) -> None:
+        if self._awaited == number and self._since is None:
+            self._since = Message().time
+
+    def _not_answered(self, number: int) -> None:
+        # A late answer still counts for the picture that it was asked with.
+        self._never_answers = not self._answered
+        self._sent(number)
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether all of the first picture that can be drawn by now is."""
+        shot = self._pictures[0][0]
+        if shot is None or shot.image is None or not self._renderer.has_pixels:
+            return shot is not None
+        return self._pixels_of(self._parts()[0]) is not None
 
     def _change(self) -> None:
         self._lines = None
