@@ -18,7 +18,7 @@ import pytest
 from dgsforensics.case.decisions import Log
 from dgsforensics.case.store import Case
 from dgsforensics.records import Showing
-from dgsforensics.tui.picture import ANSWER_SECONDS
+from dgsforensics.tui.arrival import ANSWER_SECONDS
 from tui_case import DEADLINE, Sample, build, log
 
 ROOT = Path(__file__).resolve().parents[1]

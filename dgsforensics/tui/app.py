@@ -108,7 +108,7 @@ class ReviewApp(App[None]):
 
     def on_cursor_position(self, event: events.CursorPosition) -> None:
         """Tell the picture that the terminal has come so far."""
-        self.board.viewer.picture.answered(event.time)
+        self.board.viewer.picture.arrival.hear(event.time)
 
     def action_help(self) -> None:
         """Show all keys."""

@@ -16,6 +16,7 @@ from textual.widget import Widget
 
 from dgsforensics.records import Showing, Sight
 from dgsforensics.tui import drawing, graphics, viewport
+from dgsforensics.tui.arrival import ANSWER_SECONDS, Arrival
 from dgsforensics.tui.decoding import DecodedPicture
 from dgsforensics.tui.drawing import Part
 from dgsforensics.tui.graphics import Protocol, Renderer
@@ -23,9 +24,6 @@ from dgsforensics.tui.heat import Heat
 from dgsforensics.tui.viewport import Box, View
 
 _log = logging.getLogger(__name__)
-
-ANSWER_SECONDS = 1.0
-"""How long a terminal may take to say that it has a picture."""
 
 _Pixels = list[tuple[Part, list[Strip] | str]]
 
@@ -66,12 +64,7 @@ class PicturePane(Widget):
         self._drawn: _Pixels = []
         self._generation = 0
         self._is_drawing = False
-        self._since: float | None = None
-        self._asked = self._answered = 0
-        """How often the terminal was asked where its cursor is, and has said so."""
-        self._awaited = 0
-        """The answer that means that the first picture is on the screen; 0: it is not drawn yet."""
-        self._never_answers = False
+        self.arrival = Arrival()
 
     # What is shown
 
@@ -79,30 +72,13 @@ class PicturePane(Widget):
     def since(self) -> float | None:
         """When the first picture, or why there is none, was on the screen: the time that messages
         have. None while it is not there.
-
-        With a picture the terminal is asked for something, and its answer, which comes before any
-        key that is typed from then on, means that it has taken the picture, over whatever line.
-        From a terminal that does not answer, that the picture was sent has to do.
         """
-        return self._since
-
-    def answered(self, time: float) -> None:
-        """Take what the terminal has answered, and when."""
-        self._answered += 1
-        self._never_answers = False
-        if self._since is None and 0 < self._awaited <= self._answered:
-            self._since = time
+        return self.arrival.since
 
     def sight(self, until: float) -> Sight:
         """Return what somebody saw of the first picture, up to a time."""
-        part = self._parts()[0]
-        if self._since is None or until <= self._since:
-            return Sight(Showing.HIDDEN)
-        if part.frame is None:
-            return Sight(Showing.UNREADABLE)
-        seconds = round(until - self._since, 2)
-        how = Showing(self._renderer.protocol.value)
-        return Sight(how, part.frame.width, part.frame.height, seconds)
+        frame, how = self._parts()[0].frame, Showing(self._renderer.protocol.value)
+        return self.arrival.sight(how, frame and (frame.width, frame.height), until)
 
     def show(self, shot: DecodedPicture | None, caption: str) -> None:
         """Show a picture, fitted, with a name below it and nothing beside it.
@@ -110,7 +86,7 @@ class PicturePane(Widget):
         Without a shot the caption is that of a picture being loaded; "" when none is selected.
         """
         if shot is None or shot is not self._pictures[0][0]:
-            self._since, self._awaited = None, 0
+            self.arrival.leave()
         self._pictures = [(shot, caption)]
         self._view = View()
         self._heat = ()
@@ -222,7 +198,7 @@ class PicturePane(Widget):
 
     def on_hide(self, event: events.Hide) -> None:
         """Note that the picture is not on the screen any more."""
-        self._since, self._awaited = None, 0
+        self.arrival.leave()
 
     def on_resize(self, event: events.Resize) -> None:
         """Fit again."""
@@ -242,7 +218,7 @@ class PicturePane(Widget):
     def render_lines(self, crop: Region) -> list[Strip]:
         """Return the lines within `crop`; sixels are drawn over them by the last."""
         lines = super().render_lines(crop)
-        if lines and not self._awaited and self._is_whole:
+        if lines and not self.arrival.is_sent and self._is_whole:
             lines[-1] = self._asking(lines[-1])
         if self._renderer.protocol is not Protocol.SIXEL or not lines or not self.screen.is_active:
             return lines
@@ -256,22 +232,13 @@ class PicturePane(Widget):
 
     def _asking(self, last: Strip) -> Strip:
         """Return the last line of the pane, after which the terminal is asked for an answer."""
-        self._asked += 1
-        self._awaited = number = self._asked
-        if self._never_answers or self.app.is_headless:
-            self.call_later(self._sent, number)  # when all of the screen is written
+        number = self.arrival.ask()
+        if not self.arrival.answers or self.app.is_headless:  # when all of the screen is written
+            self.call_later(lambda: self.arrival.settle(number, Message().time))
         else:
-            self.set_timer(ANSWER_SECONDS, partial(self._not_answered, number))
+            give_up = self.arrival.give_up
+            self.set_timer(ANSWER_SECONDS, lambda: give_up(number, Message().time))
         return graphics.asking(last)
-
-    def _sent(self, number: int) -> None:
-        if self._awaited == number and self._since is None:
-            self._since = Message().time
-
-    def _not_answered(self, number: int) -> None:
-        # A late answer still counts for the picture that it was asked with.
-        self._never_answers = not self._answered
-        self._sent(number)
 
     @property
     def _is_whole(self) -> bool:
