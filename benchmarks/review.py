@@ -35,7 +35,7 @@ KEYS = {
     "next unlabelled": ("n", 50),
     "sort": ("s", 12),
     "next verdict": ("v", 10),
-    "label a folder": ("A", 5),
+    "label a folder": ("A,y", 5),
 }
 
 
@@ -67,7 +67,7 @@ async def measure(path: Path) -> None:
     with Case.open(path) as case:
         review = Review(case, "benchmark")
         loaded = time.perf_counter()
-        app = ReviewApp(review, Choice())
+        app = ReviewApp(review, Choice(), looks=False)  # there are no pictures
         async with app.run_test(size=SIZE) as pilot:
             await pilot.pause()
             opened = time.perf_counter()

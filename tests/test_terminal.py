@@ -17,7 +17,9 @@ import pytest
 
 from dgsforensics.case.decisions import Log
 from dgsforensics.case.store import Case
-from tui_case import DEADLINE, build, log
+from dgsforensics.judgements import Showing
+from dgsforensics.tui.arrival import ANSWER_SECONDS
+from tui_case import DEADLINE, Sample, build, log
 
 ROOT = Path(__file__).resolve().parents[1]
 DGSF = Path(sys.executable).with_name("dgsf")
@@ -125,11 +127,13 @@ FOOTER = "1 AI 2 real 3 unsure 4 unfit"
 def test_reviewing_under_tmux(terminal, case):
     told = 'echo "exit code $?"; exec sleep 1000'
     shell = terminal("sh", "-c", f'"$@"; {told}', "sh", *review(case))
-    shell.says(FOOTER, "▸flagged  99.3% alps/lake.png", "0 labelled, 4 to go")
+    shell.says(FOOTER, "▸flagged  99.3% alps/lake.png", "0 labelled, 4 to go", "lake.png · fit")
     shell.press("1")
     shell.says("AI: lake.png", "▸flagged  98.2% alps/lak…mall.png", "1 labelled, 3 to go")
     assert labels(case) == [("lake.png", "ai")]
-    shell.press("Down", "R")
+    shell.press("Down")
+    shell.says("95.3% peak.png · fit")
+    shell.press("R")
     shell.says("real: peak.png (near-duplicates)", "2 labelled")
     shell.press("z")
     shell.says("undone: 1 image", "1 labelled")
@@ -164,7 +168,7 @@ def test_reviewing_under_tmux(terminal, case):
 def test_another_size(terminal, case):
     shell = terminal(*review(case), size=(200, 60))
     wide = ("flagged      ███", "480x320    PNG", "What the file claims")
-    shell.says(*wide)
+    shell.says(*wide, "lake.png · fit")
     for columns, rows in ((80, 24), (40, 10)):
         shell.tmux("resize-window", "-x", str(columns), "-y", str(rows))
         until(lambda columns=columns: width(shell) == columns, lambda: shell.screen)
@@ -172,6 +176,36 @@ def test_another_size(terminal, case):
     shell.says("AI: lake.png")
     shell.tmux("resize-window", "-x", "200", "-y", "60")
     shell.says(*wide, "1 labelled, 3 to go")
+
+
+def pair(screen: str) -> tuple[str, str] | None:
+    """The names in the line of the cursor and below the picture; None where there is none."""
+    row = re.search(r"▸.*?(\d+\.png)", screen)
+    caption = re.search(r"% (\d+\.png) · fit", screen)
+    return (row[1], caption[1]) if row and caption else None
+
+
+def test_keys_typed_ahead_label_what_is_on_the_screen(terminal, tmp_path):
+    samples = tuple(Sample(f"{number:02}.png", 6 - number / 10) for number in range(40))
+    case = build(tmp_path, samples)
+    shell = terminal(*review(case), size=(120, 40))
+    shell.says(FOOTER, "00.png · fit")
+    seen = []
+    for number in range(40):
+        shell.press("12"[number % 2])
+        time.sleep(0.05)
+        if number % 4 == 0:
+            seen.append(pair(shell.screen))
+    shell.press("q")
+    until(lambda: not shell.is_running)
+    written = log(case)
+    # One after the other, none passed over, each with its picture before the eyes.
+    assert [entry.path.name for entry in written] == [s.name for s in samples[: len(written)]]
+    for entry in written:
+        assert entry.sight is not None
+        assert entry.sight.showing == Showing.BLOCKS and entry.sight.seconds > 0
+    found = [names for names in seen if names is not None]
+    assert found and all(row == caption for row, caption in found)
 
 
 def width(shell: Terminal) -> int:
@@ -184,9 +218,9 @@ def test_keys_from_the_settings_file(terminal, case):
     settings.parent.mkdir(parents=True)
     settings.write_text('[review.keys]\nai = "p"\n')
     shell = terminal(*review(case))
-    shell.says("p AI")
+    shell.says("p AI", "lake.png · fit")
     shell.press("1", "p")
-    shell.says("AI: lake.png")
+    shell.says("AI: lake.png", "98.2% lake s")
     shell.press("2")
     shell.says("real: lake small.png")
     assert labels(case) == [("lake.png", "ai"), ("lake small.png", "real")]
@@ -195,9 +229,14 @@ def test_keys_from_the_settings_file(terminal, case):
 @pytest.mark.parametrize("end", ["kill -9", "the terminal goes away"])
 def test_nothing_is_lost(terminal, case, end):
     shell = terminal(*review(case))
-    shell.says(FOOTER)
-    shell.press("1", "2", "!")
-    shell.says("3 labelled")
+    shell.says(FOOTER, "lake.png · fit")
+    for key, following in (
+        ("1", "98.2% lake s"),
+        ("2", "95.3% peak.png · fit"),
+        ("!", "3 labelled"),
+    ):
+        shell.press(key)
+        shell.says(following)
     if end == "kill -9":
         os.kill(shell.pid, signal.SIGKILL)
     else:
@@ -317,7 +356,8 @@ def pty_terminal() -> Iterator[Callable[..., Pty]]:
 
 def test_reviewing_in_a_pty(pty_terminal, case):
     shell = pty_terminal(*review(case))
-    shell.says(b"unfit")  # of the footer
+    shell.says("lake.png · fit".encode())
+    time.sleep(2 * ANSWER_SECONDS)  # it does not answer
     assert b"\x1b[?1049h" in shell.output
     shell.press(b"1")
     shell.says(b"AI: lake.png")
@@ -341,7 +381,8 @@ def test_the_screen_of_a_stored_case_loads_no_model(pty_terminal, case, tmp_path
         f"finally:\n    pathlib.Path({str(found)!r}).write_text(' '.join(sys.modules))\n"
     )
     shell = pty_terminal(sys.executable, "-c", script)
-    shell.says(b"unfit")
+    shell.says("lake.png · fit".encode())
+    time.sleep(2 * ANSWER_SECONDS)  # it does not answer
     shell.press(b"1")
     shell.says(b"AI: lake.png")
     shell.press(b"q")

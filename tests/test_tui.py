@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.cells import cell_len
@@ -26,7 +27,7 @@ import tui_case
 from conftest import photo
 from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError
-from dgsforensics.judgements import Action, Judgement
+from dgsforensics.judgements import Action, Judgement, Showing, Sight
 from dgsforensics.pictures import decoder
 from dgsforensics.records import Verdict
 from dgsforensics.review.relations import Relation
@@ -85,6 +86,8 @@ def labels(judgement):
         assert (entry.reviewer, entry.action, entry.judgement) == ("ann", Action.LABEL, judgement)
         assert (entry.path, entry.sha256) == (item.path, item.sha256)
         assert entry.shown == item.shown
+        assert entry.sight.showing == Showing.BLOCKS
+        assert entry.sight.width > 20 and entry.sight.height > 10 and entry.sight.seconds >= 0
         assert (entry.shown.logit, entry.shown.verdict) == (5.0, Verdict.FLAGGED)
         assert hand.seat.current == "lake small.png"
 
@@ -115,6 +118,9 @@ def labels_the_group(judgement):
         group = ["lake.png", "lake small.png", "lake again.png"]
         assert hand.seat.labels == dict.fromkeys(group, judgement)
         assert len({entry.step for entry in log(hand.case)}) == 1
+        seen = [entry.sight.showing for entry in log(hand.case)]
+        assert seen == [Showing.BLOCKS, Showing.GROUP, Showing.GROUP]
+        assert hand.seat.current == "lake.png"
         assert f"3 of 3 images changed ({Relation.NEAR})" in hand.seat.status
 
     return check
@@ -229,10 +235,10 @@ async def drops_the_filter(hand):
     assert len(hand.seat.listed) == 10
     assert hand.seat.current == "tram.png"
     assert " all by score" in hand.seat.top
-    await hand.press()  # and what was dropped comes back
-    assert "verdict:inconclusive" in hand.seat.top
     await hand.press()
-    assert len(hand.seat.listed) == 10
+    assert len(hand.seat.listed) == 10  # it takes nothing up again: that is for another key
+    await hand.seat.press("slash", "enter")
+    assert "verdict:inconclusive" in hand.seat.top
 
 
 async def sorts(hand):
@@ -339,23 +345,25 @@ async def asks_for_the_map(hand):
     await hand.press()
     await hand.seat.says("map: found")
     assert asked == [("lake.png", 5.0)]
-    assert "red: to generated" in hand.seat.text
+    assert "red AI" in hand.seat.text
     await hand.press()
-    assert "red: to generated" not in hand.seat.text  # hidden
+    assert "red AI" not in hand.seat.text  # hidden
     await hand.press()
-    assert "red: to generated" in hand.seat.text
+    assert "red AI" in hand.seat.text
     assert len(asked) == 1
 
 
 async def changes_the_layout(hand):
     rows, viewer = hand.seat.board.rows, hand.seat.board.viewer
-    shown = []
+    shown, said = [], []
     for _ in range(3):
         await hand.press()
         shown.append((rows.display, viewer.display))
-        await hand.seat.press("2")  # keys work whatever is shown
+        await hand.seat.press("2")
+        said.append("the picture is hidden" in hand.seat.status)
     assert shown == [(False, True), (True, False), (True, True)]
-    assert list(hand.seat.labels) == BY_SCORE[:3]
+    assert said == [False, True, False]
+    assert list(hand.seat.labels) == BY_SCORE[:2]
 
 
 async def shows_the_evidence_in_full(hand):
@@ -770,19 +778,160 @@ def test_failures_say_why(case):
     sit(case, steps)
 
 
-def test_a_file_that_is_gone_can_still_be_labelled(tmp_path):
+def test_a_file_that_is_gone_is_marked_and_labelled_only_after_a_question(tmp_path):
     case = build(tmp_path)
 
     async def steps(seat):
-        await picture_is_there(seat)
         gone = seat.item("park.png")
+        content = gone.path.read_bytes()
         gone.path.unlink()
+        await seat.says("gone: city/park.png")
         await seat.go("park.png")
         await seat.says("cannot be read")
         await seat.press("2")
+        assert "park.png: the file is gone" in seat.text
+        await seat.press("2", "enter", "escape")
+        assert log(case) == []
+        await seat.press("2", "y")
         assert seat.labels == {"park.png": "real"}
+        [entry] = log(case)
+        assert entry.sight == Sight(Showing.UNREADABLE)
+        gone.path.write_bytes(content)
+        await seat.until(lambda: "gone: city/park.png" not in seat.text)
+        await seat.go("park.png")
+        await seat.press("1")
+        assert seat.labels == {"park.png": "ai"}
 
     sit(case, steps)
+
+
+def test_a_file_that_is_not_what_was_scanned_is_marked_and_asked_about(tmp_path):
+    case = build(tmp_path)
+    lake = tmp_path / "pictures" / SAMPLES[0].name
+    shutil.copy(tmp_path / "pictures" / SAMPLES[2].name, lake)
+
+    async def steps(seat):
+        await seat.says("changed: alps/lake.png")
+        await seat.press("1")
+        assert "lake.png: the file is not what was scanned" in seat.text
+        await seat.press("escape")
+        assert log(case) == []
+
+    sit(case, steps)
+
+
+# What was seen
+
+
+@contextmanager
+def no_picture_yet(monkeypatch):
+    """Decoders that wait."""
+    go_on, load = threading.Event(), decoder.load
+
+    def waiting(*arguments):
+        go_on.wait(tui_case.DEADLINE)
+        return load(*arguments)
+
+    monkeypatch.setattr(decoding.decoder, "load", waiting)
+    try:
+        yield go_on
+    finally:
+        go_on.set()
+
+
+def test_a_key_that_comes_before_the_picture_labels_nothing(case, monkeypatch):
+    with no_picture_yet(monkeypatch) as go_on:
+
+        async def steps(seat):
+            await seat.says("loading")
+            await seat.pilot.press("1", "A", "0")
+            assert log(case) == []
+            assert "NOT LABELLED: no label came before lake.png" in seat.status
+            assert seat.current == "lake.png"
+            go_on.set()
+            await seat.press("1")
+            assert seat.labels == {"lake.png": "ai"}
+
+        sit(case, steps, size=(160, 30))
+
+
+def test_keys_typed_at_once_label_one_image(case):
+    async def steps(seat):
+        await seat.settled()
+        for _ in range(3):  # all before the next picture can be drawn
+            seat.app.post_message(events.Key("2", "2"))
+        await seat.pilot.pause()
+        await seat.settled()
+        assert seat.labels == {"lake.png": "real"}
+        assert seat.current == "lake small.png"
+        assert "NOT LABELLED: real came before lake small.png" in seat.status
+        await seat.press("2")
+        assert list(seat.labels) == BY_SCORE[:2]
+
+    sit(case, steps, size=(160, 30))
+
+
+def test_labels_without_looking_say_so(case, monkeypatch):
+    async def steps(seat):
+        await seat.says("loading")
+        await seat.pilot.press("1", "2", "w", "w", "3")
+        assert list(seat.labels) == BY_SCORE[:3]
+        assert [entry.sight for entry in log(case)] == [Sight(Showing.BLIND)] * 3
+
+    with no_picture_yet(monkeypatch):
+        sit(case, steps, looks=False)
+
+
+def test_how_long_a_picture_was_there_is_kept(case):
+    async def steps(seat):
+        await seat.settled()
+        await seat.pilot.pause(0.3)
+        await seat.press("1", "t", *"odd", "enter")
+        label, note = log(case)
+        assert 0.3 <= label.sight.seconds < tui_case.DEADLINE
+        assert note.sight.showing == Showing.BLOCKS
+        assert note.sight.seconds < label.sight.seconds
+
+    sit(case, steps)
+
+
+# Many at once
+
+
+def test_what_would_be_replaced_is_asked_about(case):
+    async def steps(seat):
+        await seat.press("1", "home", "R")
+        text = seat.text
+        assert "Label 3 images real (near-duplicates)?" in text
+        assert "by verdict: 2 flagged, 1 not flagged" in text
+        assert "by label: 2 no label, 1 AI" in text
+        assert "replaced: 1 label" in text
+        await seat.press("R", "enter", "space", "escape")
+        assert seat.labels == {"lake.png": "ai"}
+        await seat.press("R", "y")
+        assert set(seat.labels.values()) == {"real"} and len(seat.labels) == 3
+        assert seat.current == "lake.png"
+        await seat.press("R")  # nothing to replace, nothing to ask
+        assert seat.app.screen is seat.board
+
+    sit(case, steps)
+
+
+@pytest.mark.parametrize(("count", "asks"), [(10, False), (11, True)])
+def test_many_are_asked_about(tmp_path, count, asks):
+    case = many(tmp_path, count)
+
+    async def steps(seat):
+        await seat.press("g", "A")
+        assert (f"Label {count} images AI (same folder)?" in seat.text) is asks
+        if asks:
+            assert "by label: 11 no label" in seat.text
+            assert log(case) == []
+            await seat.press("y")
+        assert len(log(case)) == count
+        assert seat.board.rows.cursor == 0
+
+    sit(case, steps, looks=False)
 
 
 ODD = (
@@ -859,10 +1008,10 @@ def test_a_second_reviewer_is_followed(case):
         await seat.until(lambda: "?" in seat.text.splitlines()[2])
         await seat.press("1")
         assert "AI≠" in seat.text
-        assert "agree with bob 0 of 1" in seat.top
+        assert "agreement with bob 0 of 1" in seat.top
         await seat.press("up", "2")
         assert "real=" in seat.text
-        assert "agree with bob 1 of 1" in seat.top
+        assert "agreement with bob 0 of 1" in seat.top  # by what was said first
 
     sit(case, steps)
 
@@ -1016,12 +1165,12 @@ def test_the_map_of_a_score(request_):
         await seat.says("scanned: 6 files")
         await picture_is_there(seat)
         await seat.press("m")
-        await seat.says("map: covering one region changes the logit")
+        await seat.says("covering one")
         assert seat.board.viewer.has_heat
-        assert "red: to generated, blue: to real" in seat.text
+        assert "red AI, blue real" in seat.text or "no region matters" in seat.text
         await seat.press("down")
         await picture_is_there(seat)
-        assert "red: to generated" not in seat.text
+        assert "red AI" not in seat.text
 
     sit(request_.case, steps, request=request_, scans=True, size=(200, 50))
 
@@ -1081,7 +1230,7 @@ def test_nothing_is_told_by_colour_alone(case, monkeypatch):
         seat.board.viewer.heat(
             seat.item("peak.png"), [((0, 0, 0.5, 1), 1.0), ((0.5, 0, 1, 1), -1.0)]
         )
-        await seat.says("+ to generated, - to real")
+        await seat.says("+ AI, - real")
         assert "++" in seat.text
         assert "--" in seat.text
 
@@ -1121,6 +1270,7 @@ def test_snapshot(tmp_path, monkeypatch, view, size):
     monkeypatch.setattr("dgsforensics.case.decisions.datetime", Noon)
     loaded = decoder.Picture(photo_pixels(), tui_case.FileFacts(), None)
     monkeypatch.setattr(decoding.decoder, "load", lambda *_: loaded)
+    monkeypatch.setattr("dgsforensics.tui.presence.os", SimpleNamespace(stat=lambda path: None))
     rows = [prediction(place, sample) for sample in SAMPLES]
     case = write(tmp_path / "case.sqlite3", [*rows, *tui_case.failures(place)])
     with Case.open(case) as opened:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.segment import Segment
 from textual.pilot import Pilot
 
 from conftest import encode, photo
@@ -88,12 +89,15 @@ def sha256(text: str) -> str:
 
 def prediction(folder: Path, sample: Sample) -> Prediction:
     model = sample.looks_like or sample.name
+    path = folder / sample.name
+    # Of what lies there, if anything does: a file that is not what was scanned is said to be so.
+    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
     fingerprint = int(sha256(model)[:16], 16) ^ bool(sample.looks_like)
     claims = ((Mark.CAMERA, "camera", sample.camera), (Mark.SOFTWARE, "software", sample.software))
     evidence = tuple(Evidence(mark, "EXIF", name, value) for mark, name, value in claims if value)
     return Prediction(
-        folder / sample.name,
-        FileFacts(sha256(sample.same_as or sample.name), 12_345, "PNG", 480, 320, 1),
+        path,
+        FileFacts(digest or sha256(sample.same_as or sample.name), 12_345, "PNG", 480, 320, 1),
         sample.logit,
         0.5,
         Verdict.FLAGGED,  # with the probability: neither is stored
@@ -110,10 +114,14 @@ def failures(folder: Path) -> list[Failure]:
 
 def paint(folder: Path, samples: tuple[Sample, ...] = SAMPLES) -> None:
     """Put the pictures where the case says they are."""
-    for seed, sample in enumerate(samples):
+    seeds = {sample.name: seed for seed, sample in enumerate(samples)}
+    for sample in samples:
         path = folder / sample.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode(photo(480, 320, seed), "PNG"))
+        path.write_bytes(encode(photo(480, 320, seeds[sample.same_as or sample.name]), "PNG"))
+    for name, *_ in FAILURES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"no image")
 
 
 def write(
@@ -179,8 +187,22 @@ class Seat:
         return next(item for item in self.review.items if item.path.name == name)
 
     async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
+        """Press keys, each when what it is meant for is on the screen."""
+        for key in keys:
+            await self.settled()
+            await self.pilot.press(key)
         await self.pilot.pause()
+
+    async def settled(self) -> None:
+        """Wait for the picture, where there is to be one."""
+        viewer = self.board.viewer
+
+        def is_there() -> bool:
+            picture = viewer.picture
+            covered = self.app.screen is not self.board or not picture.is_on_screen
+            return covered or viewer.item is None or picture.since is not None
+
+        await self.until(is_there)
 
     async def go(self, name: str) -> None:
         self.board.rows.move(self.listed.index(name))
@@ -227,6 +249,13 @@ def lines(app: ReviewApp) -> list[str]:
     compositor = app.screen._compositor
     console.print(compositor.render_update(full=True, screen_stack=app._background_screens))
     return [line.rstrip() for line in console.export_text().splitlines()][:height]
+
+
+def segments(app: ReviewApp) -> list[Segment]:
+    """All that is on the screen, with its colours as they are sent."""
+    compositor = app.screen._compositor
+    update = compositor.render_update(full=True, screen_stack=app._background_screens)
+    return [segment for line in update.strips for strip in line for segment in strip]
 
 
 def sit(

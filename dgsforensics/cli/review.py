@@ -73,6 +73,12 @@ def review(
     ] = True,
     graphics: Annotated[Graphics, typer.Option(help="How pictures are drawn.")] = Graphics.AUTO,
     theme: Annotated[Theme, typer.Option(help="Colours.")] = Theme.DARK,
+    blind_labels: Annotated[
+        bool,
+        typer.Option(
+            "--blind-labels", help="Label without waiting for the pictures; the log says so."
+        ),
+    ] = False,
     plain: Annotated[
         bool,
         typer.Option(
@@ -100,7 +106,8 @@ def review(
     """Judge images: list, picture, evidence, and a label for each.
 
     A folder is scanned while you review what is there already. Every label goes into the log of the
-    case at once, with your name and the score you saw.
+    case at once, with your name, the score you saw, and how long the picture was on the screen; a
+    key that comes before the picture labels nothing.
     """
     configure_logging(debug=debug)
     if not plain and not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -143,7 +150,8 @@ def review(
 
             plain_review.review(loaded, *chosen, advance=advance)
             return
-        _show(loaded, chosen, request, scans, graphics, theme, advance)
+        looks = not blind_labels
+        _show(loaded, chosen, request, scans, graphics, theme, advance=advance, looks=looks)
 
 
 def _scale_of(request: "ScanRequest", last: "ScanInfo | None") -> "Callable[[ScanInfo], Scale]":
@@ -223,7 +231,9 @@ def _show(
     scans: bool,
     graphics: Graphics,
     theme: Theme,
+    *,
     advance: bool,
+    looks: bool,
 ) -> None:
     from dgsforensics import settings
     from dgsforensics.pictures import pixel_limit
@@ -241,6 +251,7 @@ def _show(
         keymap=keymap,
         theme=theme,
         advance=advance,
+        looks=looks,
         request=request,
         scans=scans,
     )

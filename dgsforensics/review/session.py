@@ -146,9 +146,7 @@ class Review:
 
     @property
     def pairs(self) -> Mapping[str, Counter[Pair]]:
-        """How often which first labels meet, by the other reviewer; over the contents in the
-        case.
-        """
+        """How often which first labels meet, by the other reviewer; of contents in the case."""
         return self._history.pairs
 
     def judgement(self, item: Item) -> Judgement | None:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from textual import events
 from textual.app import App
 from textual.message import Message
 
+from dgsforensics.choices import Theme
 from dgsforensics.errors import CaseError, DgsError
 from dgsforensics.judgements import ScoreSeen
 from dgsforensics.review.session import Item, Review
@@ -19,14 +21,13 @@ from dgsforensics.tui.choice import Choice
 from dgsforensics.tui.dialogs import Help
 from dgsforensics.tui.graphics import BLOCKS, Renderer
 from dgsforensics.tui.heat import Heat
-from dgsforensics.tui.rows import Rows
+from dgsforensics.tui.themes import THEMES
 from dgsforensics.wording import counted
 
 log = logging.getLogger(__name__)
 
 FOLLOW_SECONDS = 1.0
 """Between two looks at what other processes have written into the case."""
-THEMES = {"dark": "textual-dark", "light": "textual-light"}
 
 
 class ReviewApp(App[None]):
@@ -70,31 +71,44 @@ class ReviewApp(App[None]):
         *,
         renderer: Renderer = BLOCKS,
         keymap: Mapping[str, str] | None = None,
-        theme: str = "dark",
+        theme: Theme = Theme.DARK,
         advance: bool = True,
+        looks: bool = True,
         request: ScanRequest | None = None,
         scans: bool = False,
     ) -> None:
-        """`request` names the detector and, where `scans` says so, what to scan into the case."""
+        """`request` names the detector and, where `scans` says so, what to scan into the case.
+
+        `looks`: no label without a picture that was seen.
+        """
         super().__init__()
         self.review = review
-        self.board = Board(review, choice, renderer, advance=advance)
+        self.board = Board(review, choice, renderer, advance=advance, looks=looks)
         self._keys = dict(keymap or {})
         self._request = request if scans else None
         self._explainer = Explainer(request)
         self._theme_name = theme
         self._left = threading.Event()
         self._explaining = threading.Lock()
-        self._shown: Item | None = None
 
     def on_mount(self) -> None:
         """Put the board up and start what goes on behind it."""
-        self.theme = THEMES[self._theme_name]
+        for theme in THEMES.values():
+            self.register_theme(theme)
+        self.theme = THEMES[self._theme_name].name
         self.set_keymap(self._keys)
         self.push_screen(self.board)
         self.set_interval(FOLLOW_SECONDS, self._follow)
         if self._request is not None:
             self._start(partial(self._scan, self._request))
+
+    def on_key(self, event: events.Key) -> None:
+        """Note when a key was typed, before what it is bound to is done."""
+        self.board.typed = event.time
+
+    def on_cursor_position(self, event: events.CursorPosition) -> None:
+        """Tell the picture that the terminal has come so far."""
+        self.board.viewer.picture.arrival.hear(event.time)
 
     def action_help(self) -> None:
         """Show all keys."""
@@ -102,8 +116,8 @@ class ReviewApp(App[None]):
 
     def action_dark(self) -> None:
         """Switch between dark and light."""
-        dark = self.theme == THEMES["dark"]
-        self.theme = THEMES["light" if dark else "dark"]
+        other = Theme.LIGHT if self.current_theme.dark else Theme.DARK
+        self.theme = THEMES[other].name
 
     def action_map(self) -> None:
         """Show which parts moved the score, or hide them again."""
@@ -123,6 +137,7 @@ class ReviewApp(App[None]):
                 self.board.take_in(grown)
             if self.review.follow():
                 self.board.refresh_labels()
+            self.board.look()
         except CaseError as error:  # perhaps for a moment only: it is tried again
             self.board.say(f"the case cannot be read: {error.message}")
 
@@ -150,7 +165,7 @@ class ReviewApp(App[None]):
 
     def _explain(self, item: Item, shown: ScoreSeen) -> None:
         def left() -> bool:
-            return self._left.is_set() or self._shown is not item
+            return self._left.is_set() or self.board.viewer.item is not item
 
         def show(heat: Heat) -> None:
             self.post_message(self.Mapped(item, heat))
@@ -182,10 +197,6 @@ class ReviewApp(App[None]):
         self.board.relations.forget()
         self.board.take_in(self.review.items)
         self.board.say(said or f"scanned: {counted(len(self.review.items), 'file')}; . sorts anew")
-
-    def on_rows_moved(self, message: Rows.Moved) -> None:
-        """Note which image is shown, for the threads."""
-        self._shown = message.item
 
     def on_review_app_mapped(self, message: Mapped) -> None:
         """Show the regions of the map."""

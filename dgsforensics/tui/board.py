@@ -10,28 +10,25 @@ from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Footer, Static
 
-from dgsforensics.errors import CaseError, UsageError
 from dgsforensics.judgements import Judgement
-from dgsforensics.review import phrases, queries
+from dgsforensics.review import queries
 from dgsforensics.review.relations import Relations
 from dgsforensics.review.session import Item, Review
 from dgsforensics.tui.choice import Choice
-from dgsforensics.tui.dialogs import LineDialog, NoticeDialog, filter_line
+from dgsforensics.tui.dialogs import filter_line
 from dgsforensics.tui.graphics import Renderer
 from dgsforensics.tui.keys import bindings
+from dgsforensics.tui.labelling import Desk, Labeller
 from dgsforensics.tui.rows import Rows
 from dgsforensics.tui.status import StatusLine
 from dgsforensics.tui.viewer import Viewer
-from dgsforensics.wording import counted, printable
 
 AHEAD = 6
 """Images decoded before they are asked for."""
 LAYOUTS = ("", "picture-only", "list-only")
-NOT_WRITTEN = "NOT WRITTEN"
-UNREAD = "this file could not be read, so there is nothing to label"
 
 
 class Board(Screen[None]):
@@ -41,14 +38,22 @@ class Board(Screen[None]):
     AUTO_FOCUS = "Rows"
 
     def __init__(
-        self, review: Review, choice: Choice, renderer: Renderer, *, advance: bool = True
+        self,
+        review: Review,
+        choice: Choice,
+        renderer: Renderer,
+        *,
+        advance: bool = True,
+        looks: bool = True,
     ) -> None:
-        """`advance`: go on to the next image after a label."""
+        """`advance`: go on to the next image after a label. `looks`: no label without a picture."""
         super().__init__()
         self.review = review
         self.relations = Relations(review)
-        self.rows = Rows(review)
-        self.viewer = Viewer(review, self.relations, renderer)
+        self.rows = Rows(review, self._moved)
+        self.viewer = Viewer(review, self.relations, renderer, self.rows.mark)
+        self.typed = 0.0
+        """When the key was typed that is acted upon: the time that messages have."""
         self._choice = choice
         self._advance = advance
         self._top = Static("", id="top", markup=False)
@@ -58,6 +63,8 @@ class Board(Screen[None]):
         """The image that the cursor was on last, for when a filter has hidden all."""
         self._in_use = False
         self._size_of_group: Callable[[Item], int] = lambda item: 1
+        desk = Desk(self.say, self._refuse, self._open, self.refresh_labels)
+        self._labeller = Labeller(review, self.relations, self.rows, self.viewer, desk, looks=looks)
 
     def compose(self) -> ComposeResult:
         """Yield a line on top, list and image, a line of status, the keys."""
@@ -121,101 +128,52 @@ class Board(Screen[None]):
             parts.append(f"⇧ {size} {self._choice.relation}")  # what a label with shift goes to
         self._top.update(" · ".join([*parts, self._summary]))
 
-    def on_rows_moved(self, message: Rows.Moved) -> None:
+    def _moved(self) -> None:
         """Show the image under the cursor, and have the next ones decoded."""
         items, place = self.rows.items, self.rows.cursor
         ahead = [*items[place + 1 : place + AHEAD], *items[max(0, place - 1) : place]]
-        self.viewer.show(message.item, ahead)
+        self.viewer.show(self.rows.current, ahead)
+        self.look()
         self._say_top()
+
+    def look(self) -> None:
+        """Find out which of the files on the screen are gone."""
+        self.viewer.look([*self.rows.in_view, *filter(None, [self.rows.current])])
+
+    def _open(self, dialog: ModalScreen[Any], told: Callable[[Any], None] | None = None) -> None:
+        self.app.push_screen(dialog, told)
 
     # Labels
 
     def action_label(self, judgement: str) -> None:
         """Label this image."""
-        item = self.rows.current
-        if item is not None and self._label([item], judgement) and self._advance and judgement:
-            self.rows.move(self.rows.cursor + 1)
+        self._in_use = True
+        self._labeller.label(judgement, self.typed, self._after_label)
 
     def action_label_group(self, judgement: str) -> None:
         """Label this image and its group, as far as listed."""
-        item = self.rows.current
-        if item is None:
-            return
-        relation = self._choice.relation
-        listed = self.relations.related(item, relation, self.rows.items)
-        hidden = len(self.relations.related(item, relation, self.review.items)) - len(listed)
-        remark = f"; {hidden} more are not listed and left alone" if hidden else ""
-        self._label(listed, judgement, f" ({relation}){remark}")
-
-    def _label(self, items: Sequence[Item], judgement: str, remark: str = "") -> bool:
-        """Return false when nothing was labelled."""
         self._in_use = True
-        if all(item.sha256 is None for item in items):
-            self.say(UNREAD)
-            return False
-        label = Judgement(judgement) if judgement else None
-        changed = self._written(lambda: self.review.label(items, label))
-        if changed is None:
-            return False
-        word = phrases.JUDGEMENTS[label] if label else "no label"
-        count = "" if len(items) == 1 else f"{changed} of {len(items)} images changed"
-        files = len(self.review.copies(items[0].sha256 or ""))
-        if not count and files > 1:
-            remark += f", and {counted(files - 1, 'file')} of the same content"
-        before = " (as before)" if not changed and not count else ""
-        self.say(f"{word}: {count or phrases.name(items[0])}{before}{remark}")
-        self.refresh_labels()
-        return True
+        self._labeller.label_group(Judgement(judgement), self._choice.relation, self.typed)
 
     def action_note(self) -> None:
         """Write a note to this image."""
-        item = self.rows.current
-        if item is None or item.sha256 is None:
-            self.say("" if item is None else UNREAD)
-            return
-
-        def write(text: str) -> None:
-            try:
-                self.review.note(item, text)
-            except CaseError as error:  # the dialog stays, and the text with it
-                raise UsageError(f"{NOT_WRITTEN}: {self._reason(error)}") from error
-            self.refresh_labels()
-
-        before = printable(self.review.note_of(item))
-        self.app.push_screen(LineDialog(f"Note on {phrases.name(item)}", before, check=write))
+        self._labeller.note(self.typed)
 
     def action_undo(self) -> None:
         """Take back the last step."""
-        self._went_back("undone", self._written(self.review.undo))
+        self._labeller.undo()
 
     def action_redo(self) -> None:
         """Do it again."""
-        self._went_back("done again", self._written(self.review.redo))
+        self._labeller.redo()
 
-    def _written(self, write: Callable[[], Any]) -> Any:
-        """Return what writing gave; None, and said, where the case file did not take it."""
-        try:
-            return write()
-        except CaseError as error:
-            # Keys typed ahead were meant for the images after this one.
-            self.app.push_screen(NoticeDialog(NOT_WRITTEN, self._reason(error), error.hint or ""))
-            return None
+    def _after_label(self) -> None:
+        if self._advance:
+            self.rows.move(self.rows.cursor + 1)
 
-    def _reason(self, error: CaseError) -> str:
-        return error.message.removeprefix(f"{self.review.case.path}: ")
-
-    def _went_back(self, what: str, changed: list[str] | None) -> None:
-        if not changed:
-            if changed is not None:
-                self.say(f"nothing to be {what}")
-            return
-        first = self.review.copies(changed[0])
-        place = next((i for i, item in enumerate(self.rows.items) if item in first), None)
-        if place is not None:
-            self.rows.move(place)
-        back, forth = self.review.steps
-        self.say(f"{what}: {counted(len(changed), 'image')}; {back} steps to undo, {forth} to redo")
-        self.refresh_labels()
+    def _refuse(self, why: str) -> None:
+        self.say(why)
+        self.app.bell()
 
     # Where to
 
@@ -257,7 +215,10 @@ class Board(Screen[None]):
                 self._choose(replace(self._choice, query=query.strip(), only=None))
 
         self.app.push_screen(
-            filter_line(self._choice.query, lambda text: queries.parse(self.review, text)), chosen
+            filter_line(
+                self._choice.query or self._dropped, lambda text: queries.parse(self.review, text)
+            ),
+            chosen,
         )
 
     def action_choose(self, what: str) -> None:
@@ -265,14 +226,15 @@ class Board(Screen[None]):
         self._choose(getattr(self._choice, what)())
 
     def action_everything(self) -> None:
-        """Leave the group; or else drop the filter, or take it up again."""
+        """Leave the group; or else drop the filter. It never takes one up."""
         if self._choice.only is not None:
             self.action_only_group()
+        elif self._choice.query:
+            self._dropped = self._choice.query
+            self._choose(replace(self._choice, query=""))
+            self.say("the filter is off; / and Enter take it up again")
         else:
-            query, self._dropped = self._dropped, self._choice.query
-            self._choose(replace(self._choice, query=query))
-            if self._dropped:
-                self.say("the filter is off; the same key takes it up again")
+            self.say("")
 
     def action_refresh_list(self) -> None:
         """Filter and sort again."""

@@ -41,6 +41,8 @@ class DecodedPicture:
     size: tuple[int, int]
     """Width and height of the picture in the file, pixels; (0, 0) without one."""
     error: str | None = None
+    sha256: str | None = None
+    """Of the file that was read; None where that is not known."""
     smaller: tuple[Image.Image, ...] = ()
     """The same picture at 1/4, 1/16, ... of the sides of `image`, so that showing all of a large
     one costs little."""
@@ -51,7 +53,7 @@ class DecodedPicture:
         return 1.0 if self.image is None else self.image.width / self.size[0]
 
 
-def from_image(image: Image.Image) -> DecodedPicture:
+def from_image(image: Image.Image, sha256: str | None = None) -> DecodedPicture:
     """Prepare an RGB picture of any size for the screen."""
     size = image.size
     if image.width * image.height > MAX_PIXELS:
@@ -63,7 +65,7 @@ def from_image(image: Image.Image) -> DecodedPicture:
     while level.width * level.height > SMALL:
         level = level.reduce(4)
         smaller.append(level)
-    return DecodedPicture(image, size, None, tuple(smaller))
+    return DecodedPicture(image, size, None, sha256, tuple(smaller))
 
 
 class Decoder:
@@ -120,6 +122,12 @@ class Decoder:
             if shot is not None:
                 self._shots.move_to_end(path)
             return shot
+
+    def forget(self, path: Path) -> None:
+        """Drop the picture of a path, and read the file anew when it is wanted the next time."""
+        with self._changed:
+            if path in self._shots:
+                self._drop(path)
 
     def close(self) -> None:
         """Stop the threads after what they are doing; does not wait for them."""
@@ -216,7 +224,8 @@ def _cost(shot: DecodedPicture) -> int:
 
 def _decode(path: Path, limits: Limits) -> DecodedPicture:
     try:
-        return from_image(Image.fromarray(decoder.load(path, limits).pixels))
+        picture = decoder.load(path, limits)
+        return from_image(Image.fromarray(picture.pixels), picture.facts.sha256)
     except ImageError as error:
         reason = error.sentence
     except MemoryError:

@@ -76,6 +76,28 @@ class NoticeDialog(ModalScreen[None]):
             yield Static("Esc to go on", classes="dim")
 
 
+class QuestionDialog(ModalScreen[bool]):
+    """Asks before something is done that is easily regretted; only y does it, Esc leaves it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "dismiss(True)", "yes"),
+        Binding("escape", "dismiss(False)", "no"),
+    ]
+
+    def __init__(self, title: str, *lines: str) -> None:
+        super().__init__()
+        self._title = title
+        self._lines = lines
+
+    def compose(self) -> ComposeResult:
+        """Yield title and lines."""
+        with Vertical(classes="dialog"):
+            yield Static(printable(self._title), classes="title", markup=False)
+            for line in filter(None, self._lines):
+                yield Static(printable(line), markup=False)
+            yield Static("y: yes   Esc: no, leave it as it is", classes="dim")
+
+
 def filter_line(query: str, check: Callable[[str], object]) -> LineDialog:
     """Return the dialog that asks for a query."""
     hints = {f"{name}:": hint for name, hint in NAMES.items()}
@@ -83,7 +105,7 @@ def filter_line(query: str, check: Callable[[str], object]) -> LineDialog:
 
 
 COLUMNS = {
-    "label": "= others agree, ≠ they do not, ? only they have labelled it, + a note",
+    "label": "= others say the same now, ≠ they do not, ? only they have labelled it, + a note",
     "claims": "C C2PA, T source type, G generator, k camera, s software",
 }
 """What their signs mean."""

@@ -29,7 +29,7 @@ class EvidencePane(VerticalScroll, can_focus=False):
         for title, lines in [] if item is None else describe(review, item, similar):
             said.append(Text(title, "bold"))
             for name, value in lines:
-                line = Text.assemble((f"{name} ", "dim"), value) if name else Text(value)
+                line = Text.assemble((f"{name} ", "italic"), value) if name else Text(value)
                 said.append(Padding(line, (0, 0, 0, 2)))
         self._text.update(Group(*said))
         self.scroll_home(animate=False)

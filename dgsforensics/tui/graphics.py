@@ -121,6 +121,16 @@ def sixels(canvas: Image.Image, cells: tuple[int, int], console: rich.console.Co
     return next(text for text, _, _ in segments if text.startswith("\x1bP"))
 
 
+def asking(strip: Strip) -> Strip:
+    """Return a line after which the terminal says where its cursor is: when it has come so far."""
+    return Strip([*strip, _code("\x1b[6n")], strip.cell_length)
+
+
+def _code(text: str) -> Segment:
+    """Return what has no width."""
+    return Segment(text, PLAIN, [(ControlType.CURSOR_FORWARD, 0)])
+
+
 def painted_over(strip: Strip, sequence: str, at: tuple[int, int], end: tuple[int, int]) -> Strip:
     """Return the last line of a pane, after which a sixel sequence is drawn over what is above it.
 
@@ -128,6 +138,4 @@ def painted_over(strip: Strip, sequence: str, at: tuple[int, int], end: tuple[in
     cursor has to be afterwards.
     """
     texts = (Control.move_to(*at).segment.text, sequence, Control.move_to(*end).segment.text)
-    # Marked as control codes, so that they have no width.
-    codes = [Segment(text, PLAIN, [(ControlType.CURSOR_FORWARD, 0)]) for text in texts]
-    return Strip([*strip, *codes], strip.cell_length)
+    return Strip([*strip, *map(_code, texts)], strip.cell_length)

@@ -74,7 +74,7 @@ SECTIONS: dict[str, tuple[Key, ...]] = {
             "verdict",
             "one verdict after the other, then all",
         ),
-        Key("everything", "escape", "everything", "all", "drop the filter, or take it up again"),
+        Key("everything", "escape", "everything", "all", "leave the group, or drop the filter"),
         Key("sort", "s", "choose('next_order')", "sort", "sort by the next column"),
         Key("reverse", "S", "choose('reversed')", "reverse", "sort the other way round"),
         Key("refresh", "full_stop", "refresh_list", "again", "filter and sort again"),

@@ -14,7 +14,9 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from dgsforensics.judgements import Showing, Sight
 from dgsforensics.tui import drawing, graphics, viewport
+from dgsforensics.tui.arrival import ANSWER_SECONDS, Arrival
 from dgsforensics.tui.decoding import DecodedPicture
 from dgsforensics.tui.drawing import Part
 from dgsforensics.tui.graphics import Protocol, Renderer
@@ -62,14 +64,29 @@ class PicturePane(Widget):
         self._drawn: _Pixels = []
         self._generation = 0
         self._is_drawing = False
+        self.arrival = Arrival()
 
     # What is shown
+
+    @property
+    def since(self) -> float | None:
+        """When the first picture, or why there is none, was on the screen: the time that messages
+        have. None while it is not there.
+        """
+        return self.arrival.since
+
+    def sight(self, until: float) -> Sight:
+        """Return what somebody saw of the first picture, up to a time."""
+        frame, how = self._parts()[0].frame, Showing(self._renderer.protocol.value)
+        return self.arrival.sight(how, (frame.width, frame.height) if frame else None, until)
 
     def show(self, shot: DecodedPicture | None, caption: str) -> None:
         """Show a picture, fitted, with a name below it and nothing beside it.
 
         Without a shot the caption is that of a picture being loaded; "" when none is selected.
         """
+        if shot is None or shot is not self._pictures[0][0]:
+            self.arrival.leave()
         self._pictures = [(shot, caption)]
         self._view = View()
         self._heat = ()
@@ -179,6 +196,10 @@ class PicturePane(Widget):
 
     # Drawing
 
+    def on_hide(self, event: events.Hide) -> None:
+        """Note that the picture is not on the screen any more."""
+        self.arrival.leave()
+
     def on_resize(self, event: events.Resize) -> None:
         """Fit again."""
         self._change()
@@ -187,8 +208,9 @@ class PicturePane(Widget):
         """Return one line of the pane."""
         state = (self.size, self.app.current_theme.dark)
         if self._lines is None or self._lines_for != state:
-            # The background that cells without a colour of their own have.
-            style = Style(bgcolor=self.rich_style.bgcolor)
+            # What cells without a colour of their own have: both, for a terminal's own text colour
+            # may be that of our ground.
+            style = Style(color=self.rich_style.color, bgcolor=self.rich_style.bgcolor)
             self._lines = [line.apply_style(style) for line in self._draw()]
             self._lines_for = state
         return self._lines[y]
@@ -196,6 +218,8 @@ class PicturePane(Widget):
     def render_lines(self, crop: Region) -> list[Strip]:
         """Return the lines within `crop`; sixels are drawn over them by the last."""
         lines = super().render_lines(crop)
+        if lines and not self.arrival.is_sent and self._is_whole:
+            lines[-1] = self._asking(lines[-1])
         if self._renderer.protocol is not Protocol.SIXEL or not lines or not self.screen.is_active:
             return lines
         x, y = self.content_region.offset
@@ -205,6 +229,24 @@ class PicturePane(Widget):
             if isinstance(sequence, str):
                 lines[-1] = graphics.painted_over(lines[-1], sequence, (x + part.left, y), end)
         return lines
+
+    def _asking(self, last: Strip) -> Strip:
+        """Return the last line of the pane, after which the terminal is asked for an answer."""
+        number = self.arrival.ask()
+        if not self.arrival.answers or self.app.is_headless:  # when all of the screen is written
+            self.call_later(lambda: self.arrival.settle(number, Message().time))
+        else:
+            give_up = self.arrival.give_up
+            self.set_timer(ANSWER_SECONDS, lambda: give_up(number, Message().time))
+        return graphics.asking(last)
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether all of the first picture that can be drawn by now is."""
+        shot = self._pictures[0][0]
+        if shot is None or shot.image is None or not self._renderer.has_pixels:
+            return shot is not None
+        return self._pixels_of(self._parts()[0]) is not None
 
     def _change(self) -> None:
         self._lines = None

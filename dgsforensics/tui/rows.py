@@ -3,8 +3,9 @@
 The uppermost line is a heading that stays. What columns there are follows from the width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
@@ -12,7 +13,6 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.geometry import Size
-from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -56,15 +56,14 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
     cursor: reactive[int] = reactive(0, repaint=False)
     """Position in the list."""
 
-    @dataclass
-    class Moved(Message):
-        """Another image is the current one (None: the list is empty)."""
-
-        item: Item | None
-
-    def __init__(self, review: Review) -> None:
+    def __init__(self, review: Review, moved: Callable[[], object]) -> None:
+        """`moved` is called when another image is the current one, or none any more: at once, so
+        that what stands beside the list changes with it.
+        """
         super().__init__()
         self._review = review
+        self._moved = moved
+        self._lost: Mapping[Path, str] = {}
         self._items: Sequence[Item] = ()
         self._root = ""
 
@@ -88,7 +87,18 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
         self.set_reactive(Rows.cursor, place)
         self._reveal()
         self.refresh()
-        self.post_message(self.Moved(self.current))
+        self._moved()
+
+    def mark(self, lost: Mapping[Path, str]) -> None:
+        """Say of these files what became of them: that they are gone, or changed."""
+        self._lost = dict(lost)
+        self.refresh()
+
+    @property
+    def in_view(self) -> Sequence[Item]:
+        """The images whose lines are on the screen."""
+        top = round(self.scroll_y)
+        return self._items[top : top + self.page]
 
     def move(self, to: int) -> None:
         """Put the cursor on a position; beyond the ends is at the ends."""
@@ -103,7 +113,7 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
         """Follow with the view, and tell the board."""
         self._reveal()
         self.refresh()
-        self.post_message(self.Moved(self.current))
+        self._moved()
 
     def on_resize(self) -> None:
         """Keep the cursor in view."""
@@ -155,11 +165,14 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
         kind = self.get_component_rich_style(f"rows--{item.kind.replace(' ', '_')}", partial=True)
         mine = self.get_component_rich_style("rows--label", partial=True)
         score = item.probability
+        name = phrases.place(item, self._root)
+        if item.path in self._lost:
+            name = f"{self._lost[item.path]}: {name}"
         texts: list[tuple[str, Style | None]] = [
             (item.kind, kind),
             ("" if score is None else phrases.bar(score, max(0, columns[1] - 1)), kind),
             ("" if score is None else wording.percent(score), kind),
-            (console.shortened(phrases.place(item, self._root), columns[_NAME] - 1), None),
+            (console.shortened(name, columns[_NAME] - 1), None),
             (phrases.size(item), None),
             (item.row.facts.format or "", None),
             ("".join(phrases.MARKS[mark] for mark in item.marks), None),
