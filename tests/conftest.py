@@ -201,16 +201,3 @@ def tiny_detector(tiny_backbone: Path, tmp_path: Path) -> Path:
     import tiny_clip
 
     return tiny_clip.write_detector(tmp_path, tiny_backbone, tiny_clip.config())
-
-
-OUTDATED = Path(__file__).with_name("outdated.txt")
-"""Tests by their ids, and whole files, that lag behind 0.2.0: to be brought up to date or to go."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests and whole files that are listed as outdated, and say so."""
-    listed = set(OUTDATED.read_text(encoding="utf-8").splitlines())
-    for item in items:
-        name = item.nodeid.removeprefix("tests/").split("[")[0]
-        if name in listed or name.split("::")[0] in listed:
-            item.add_marker(pytest.mark.skip(reason="outdated: see tests/outdated.txt"))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from conftest import BROKEN, photo
-from dgsforensics.errors import UnreadableError, UnsupportedError
+from dgsforensics.errors import ImageError, UnreadableError, UnsupportedError
 from dgsforensics.files.content import Limits
 from dgsforensics.pictures import decoder
 from dgsforensics.tui import decoding
@@ -90,11 +90,11 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 def test_a_picture_is_what_is_scored(gallery: dict[str, Path]) -> None:
     readable = [path for name, path in gallery.items() if name not in BROKEN]
     told = Told()
-    with Decoder(told) as decoder:
-        decoder.want(readable)
+    with Decoder(told) as ahead:
+        ahead.want(readable)
         told.wait(*readable)
         for path in readable:
-            shot = decoder.get(path)
+            shot = ahead.get(path)
             assert shot is not None
             assert shot.error is None
             assert shot.image is not None
@@ -109,14 +109,14 @@ def test_what_cannot_be_read_says_why(gallery: dict[str, Path], tmp_path: Path) 
     broken = [gallery[name] for name in BROKEN]
     paths = [*broken, tmp_path, tmp_path / "none.jpg", Path("\0")]
     told = Told()
-    with Decoder(told) as decoder:
-        decoder.want(paths)
+    with Decoder(told) as ahead:
+        ahead.want(paths)
         told.wait(*paths)
         for path in paths:
-            shot = decoder.get(path)
+            shot = ahead.get(path)
             assert shot is not None
             assert (shot.image, shot.size, shot.smaller) == (None, (0, 0), ())
-            with pytest.raises(decoder.ImageError) as caught:
+            with pytest.raises(ImageError) as caught:
                 decoder.load(path)
             assert caught.value.message in (shot.error or "")
             assert shot.scale == 1
@@ -146,11 +146,11 @@ def test_nothing_ends_a_thread(
 
 def shown(path: Path) -> str:
     told = Told()
-    with Decoder(told) as decoder:
+    with Decoder(told) as ahead:
         for other in (path, path / "2", path / "3"):  # more than there are threads
-            decoder.want([other])
+            ahead.want([other])
             told.wait(other)
-        shot = decoder.get(path)
+        shot = ahead.get(path)
     assert shot is not None
     assert shot.error is not None
     return shot.error
@@ -158,8 +158,8 @@ def shown(path: Path) -> str:
 
 def test_pictures_are_decoded_in_the_order_wanted(files: list[Path], gate: Gate) -> None:
     told = Told()
-    with Decoder(told) as decoder:
-        decoder.want([files[7], files[3], files[7], files[5]])
+    with Decoder(told) as ahead:
+        ahead.want([files[7], files[3], files[7], files[5]])
         told.wait(files[7], files[3], files[5])
     assert sorted(gate.begun) == [files[3], files[5], files[7]]  # each once
     assert gate.begun[2] == files[5]
@@ -168,71 +168,71 @@ def test_pictures_are_decoded_in_the_order_wanted(files: list[Path], gate: Gate)
 def test_what_is_no_longer_wanted_is_not_begun(files: list[Path], gate: Gate) -> None:
     gate.hold(files[0], files[1])
     told = Told()
-    with Decoder(told) as decoder:
+    with Decoder(told) as ahead:
         for place in range(20):  # as when scrolling fast
-            decoder.want(files[place : place + 8])
+            ahead.want(files[place : place + 8])
             until(lambda: len(gate.begun) == 2)
-        decoder.want([files[29]])
+        ahead.want([files[29]])
         gate.release()
         told.wait(files[29], files[0], files[1])
-        assert decoder.get(files[0]) is not None  # it was decoded, so it is kept
+        assert ahead.get(files[0]) is not None  # it was decoded, so it is kept
     assert set(gate.begun) == {files[0], files[1], files[29]}
 
 
 def test_what_is_kept_is_not_decoded_again(files: list[Path], gate: Gate) -> None:
     told = Told()
-    with Decoder(told) as decoder:
+    with Decoder(told) as ahead:
         for _ in range(3):
-            decoder.want(files[:4])
+            ahead.want(files[:4])
             told.wait(*files[:4])
-        decoder.want([files[4]])
+        ahead.want([files[4]])
         told.wait(files[4])
     assert sorted(gate.begun) == files[:5]
 
 
 def test_memory_is_bounded_by_bytes_and_the_least_recently_used_goes(files: list[Path]) -> None:
     told = Told()
-    with Decoder(told, capacity=3 * COST) as decoder:
+    with Decoder(told, capacity=3 * COST) as ahead:
         for path in files[:3]:
-            decoder.want([path])
+            ahead.want([path])
             told.wait(path)
-        assert decoder.get(files[0]) is not None  # used again
-        decoder.want([files[3]])
+        assert ahead.get(files[0]) is not None  # used again
+        ahead.want([files[3]])
         told.wait(files[3])
-        kept = [path for path in files if decoder.get(path) is not None]
+        kept = [path for path in files if ahead.get(path) is not None]
     assert kept == [files[0], files[2], files[3]]
 
 
 def test_more_is_wanted_than_there_is_room_for(files: list[Path], gate: Gate) -> None:
     told = Told()
-    with Decoder(told, capacity=3 * COST) as decoder:
-        decoder.want(files[:20])
+    with Decoder(told, capacity=3 * COST) as ahead:
+        ahead.want(files[:20])
         told.wait(*files[:3])
         until(lambda: len(gate.begun) >= 4)
-        decoder.want([files[0]])  # what is still being done ends
-        decoder.want(files[:3])
-        assert all(decoder.get(path) is not None for path in files[:3])
+        ahead.want([files[0]])  # what is still being done ends
+        ahead.want(files[:3])
+        assert all(ahead.get(path) is not None for path in files[:3])
     assert len(gate.begun) <= 6  # not all 20, and none over and over
 
 
 def test_the_current_picture_stays_however_large(files: list[Path]) -> None:
     told = Told()
-    with Decoder(told, capacity=COST - 1) as decoder:
-        decoder.want(files[:3])
+    with Decoder(told, capacity=COST - 1) as ahead:
+        ahead.want(files[:3])
         told.wait(files[0])
         time.sleep(0.1)
-        assert decoder.get(files[0]) is not None
-        decoder.want([files[1]])
+        assert ahead.get(files[0]) is not None
+        ahead.want([files[1]])
         told.wait(files[1])
-        assert decoder.get(files[0]) is None
-        assert decoder.get(files[1]) is not None
+        assert ahead.get(files[0]) is None
+        assert ahead.get(files[1]) is not None
 
 
 def test_what_is_told_is_there(files: list[Path]) -> None:
     found: dict[Path, DecodedPicture | None] = {}
-    decoder = Decoder(lambda path: found.setdefault(path, decoder.get(path)))
-    with decoder:
-        decoder.want(files)
+    ahead = Decoder(lambda path: found.setdefault(path, ahead.get(path)))
+    with ahead:
+        ahead.want(files)
         until(lambda: len(found) == len(files))
     assert None not in found.values()
 
@@ -240,15 +240,15 @@ def test_what_is_told_is_there(files: list[Path]) -> None:
 def test_a_decoder_that_hangs_is_left_behind(files: list[Path], gate: Gate) -> None:
     gate.hold(*files[:5])  # more than there are threads
     told = Told()
-    with Decoder(told, limits=Limits(max_seconds=LIMIT)) as decoder:
-        decoder.want(files[:7])
+    with Decoder(told, limits=Limits(max_seconds=LIMIT)) as ahead:
+        ahead.want(files[:7])
         told.wait(*files[:7])
         for path in files[:5]:
-            shot = decoder.get(path)
+            shot = ahead.get(path)
             assert shot is not None
             assert shot.error == "took longer than 0.3 s to read"
-        assert all(decoder.get(path).image for path in files[5:7])  # type: ignore[union-attr]
-        decoder.want(files[:7])
+        assert all(ahead.get(path).image for path in files[5:7])  # type: ignore[union-attr]
+        ahead.want(files[:7])
         time.sleep(0.05)
         assert len(gate.begun) == 7  # what hangs is not tried again
         stuck = [thread for thread in threading.enumerate() if thread.name == "picture"]
@@ -259,16 +259,16 @@ def test_a_decoder_that_hangs_is_left_behind(files: list[Path], gate: Gate) -> N
 def test_a_late_picture_is_shown_after_all(files: list[Path], gate: Gate) -> None:
     gate.hold(files[0])
     told = Told()
-    with Decoder(told, limits=Limits(max_seconds=LIMIT)) as decoder:
-        decoder.want([files[0]])
+    with Decoder(told, limits=Limits(max_seconds=LIMIT)) as ahead:
+        ahead.want([files[0]])
         told.wait(files[0])
         gate.release()
         until(lambda: told.paths == [files[0], files[0]])
-        shot = decoder.get(files[0])
+        shot = ahead.get(files[0])
         assert shot is not None
         assert shot.image is not None
         until(lambda: _serving() == decoding.THREADS)  # its thread was replaced, and ends
-        decoder.want(files[1:4])
+        ahead.want(files[1:4])
         told.wait(*files[1:4])
 
 
@@ -282,8 +282,8 @@ def test_there_is_an_end_to_replacing_threads(
     monkeypatch.setattr(decoding, "MAX_STUCK", 3)
     gate.hold(*files[:20])
     told = Told()
-    with Decoder(told, limits=Limits(max_seconds=LIMIT)) as decoder:
-        decoder.want(files)
+    with Decoder(told, limits=Limits(max_seconds=LIMIT)) as ahead:
+        ahead.want(files)
         until(lambda: len(told.paths) >= 5)
         time.sleep(2 * LIMIT)
         assert _serving() == len(gate.begun) == 5
@@ -295,11 +295,11 @@ def test_there_is_an_end_to_replacing_threads(
 def test_closing_waits_for_nobody_and_tells_nothing_more(files: list[Path], gate: Gate) -> None:
     gate.hold(*files)
     told = Told()
-    decoder = Decoder(told)
-    decoder.want(files)
+    ahead = Decoder(told)
+    ahead.want(files)
     until(lambda: len(gate.begun) == 2)
-    decoder.close()
-    decoder.close()
+    ahead.close()
+    ahead.close()
     gate.release()
     until(lambda: _serving() == 0)
     assert told.paths == []
@@ -308,15 +308,15 @@ def test_closing_waits_for_nobody_and_tells_nothing_more(files: list[Path], gate
 
 def test_there_need_be_no_limit_of_time(files: list[Path]) -> None:
     told = Told()
-    with Decoder(told, limits=Limits(max_seconds=float("inf"))) as decoder:
-        decoder.want(files[:2])
+    with Decoder(told, limits=Limits(max_seconds=float("inf"))) as ahead:
+        ahead.want(files[:2])
         told.wait(*files[:2])
 
 
 def test_a_file_that_is_refused_leaves_no_timer(tmp_path: Path) -> None:
     told = Told()
-    with Decoder(told) as decoder:
-        decoder.want([tmp_path / "gone.png"])
+    with Decoder(told) as ahead:
+        ahead.want([tmp_path / "gone.png"])
         told.wait(tmp_path / "gone.png")
         until(lambda: not any(isinstance(t, threading.Timer) for t in threading.enumerate()))
 
@@ -348,10 +348,10 @@ def test_smaller_copies_end_where_reducing_is_quick(size: tuple[int, int]) -> No
 
 def test_limits_are_those_given(files: list[Path]) -> None:
     told = Told()
-    with Decoder(told, limits=Limits(max_pixels=5000)) as decoder:
-        decoder.want([files[0]])
+    with Decoder(told, limits=Limits(max_pixels=5000)) as ahead:
+        ahead.want([files[0]])
         told.wait(files[0])
-        shot = decoder.get(files[0])
+        shot = ahead.get(files[0])
     with pytest.raises(UnreadableError) as caught:
         decoder.load(files[0], Limits(max_pixels=5000))
     assert shot is not None

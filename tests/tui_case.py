@@ -199,7 +199,7 @@ class Seat:
 
         def is_there() -> bool:
             picture = viewer.picture
-            covered = self.app.screen is not self.board or not picture.is_on_screen
+            covered = self.app.screen is not self.board or not picture.has_room
             return covered or viewer.item is None or picture.since is not None
 
         await self.until(is_there)

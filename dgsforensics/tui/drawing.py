@@ -128,6 +128,8 @@ def caption(part: Part, has_colour: bool) -> Strip:
     name, columns = printable(part.caption), part.cells[0]
     if part.heat:
         legend = LEGEND[has_colour] if matters(part.heat) else NO_REGION
+        if cell_len(legend) > columns:
+            legend = legend.rpartition(",")[0] or legend
         while facts and cell_len(_joined(legend, _shortened(name, NAME_COLUMNS), *facts)) > columns:
             facts.pop()
         space = columns - cell_len(_joined(legend, "", *facts))

@@ -150,7 +150,7 @@ class Labeller:
         if sight.showing == Showing.HIDDEN:
             word = phrases.JUDGEMENTS[label] if label else "no label"
             early = f"NOT LABELLED: {word} came before {name} was on the screen"
-            self._desk.refused(early if viewer.picture.is_on_screen else HIDDEN)
+            self._desk.refused(early if viewer.picture.has_room else HIDDEN)
         elif trouble := viewer.trouble:
             what = f"Label it {phrases.JUDGEMENTS[label]}" if label else "Take its label away"
             self._ask(f"{name}: {trouble}", lambda: write(sight), f"{what} all the same?")

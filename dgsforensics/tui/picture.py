@@ -75,6 +75,11 @@ class PicturePane(Widget):
         """
         return self.arrival.since
 
+    @property
+    def has_room(self) -> bool:
+        """Whether any of a picture can be seen in the pane as it is now."""
+        return self.is_on_screen and min(self.size) > 1
+
     def sight(self, until: float) -> Sight:
         """Return what somebody saw of the first picture, up to a time."""
         frame, how = self._parts()[0].frame, Showing(self._renderer.protocol.value)
