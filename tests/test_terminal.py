@@ -126,10 +126,10 @@ FOOTER = "1 AI 2 real 3 unsure 4 unfit"
 
 def test_reviewing_under_tmux(terminal, case):
     told = 'echo "exit code $?"; exec sleep 1000'
-    shell = terminal("sh", "-c", f'"$@"; {told}', "sh", *review(case))
-    shell.says(FOOTER, "▸flagged  99.3% alps/lake.png", "0 labelled, 4 to go", "lake.png · fit")
+    shell = terminal("sh", "-c", f'"$@"; {told}', "sh", *review(case), size=(100, 30))
+    shell.says(FOOTER, "▸flagged      █████  99.3% alps/lake.png", "0 labelled, 4 to go", "lake.png · fit")
     shell.press("1")
-    shell.says("AI: lake.png", "▸flagged  98.2% alps/lak…mall.png", "1 labelled, 3 to go")
+    shell.says("AI: lake.png", "▸flagged      ████▉  98.2% alps/lak…mall.png", "1 labelled, 3 to go")
     assert labels(case) == [("lake.png", "ai")]
     shell.press("Down")
     shell.says("95.3% peak.png · fit")
@@ -149,14 +149,14 @@ def test_reviewing_under_tmux(terminal, case):
     shell.press("Enter")
     shell.says("ann,", "späte Zeile 1")
     shell.press("PageDown")
-    shell.says("▸flagged  92.4% city/tower.png")
+    shell.says("▸flagged      ████▋  92.4% city/tower.png")
     shell.press("?")
     shell.says("Keys (Esc to close)")
     shell.press("Escape")
     shell.press("Escape")
     shell.says("all by score", "4/10")
     shell.press("End")
-    shell.says("▸n/a            city/raw.xyz")
+    shell.says("▸unsupported                city/raw.xyz")
     shell.press("q")
     shell.says("exit code 0")
     assert "▸" not in shell.screen  # the alternate screen is left
