@@ -139,7 +139,7 @@ def refuse_rates(rates: Sequence[float], photographs: int) -> None:
                 f"a false-positive rate of {percentage(rate)} cannot be promised with "
                 f"{photographs} images",
                 f"it takes {needed}; the smallest rate that {photographs} support is "
-                f"{percentage(smallest_rate(photographs))}",
+                f"{100 * smallest_rate(photographs):.4g}%",
             )
 
 
