@@ -20,7 +20,7 @@ from dgsforensics.case import transfer
 from dgsforensics.case.store import Case
 from dgsforensics.case.transfer import holds
 from dgsforensics.errors import CaseError, UsageError
-from dgsforensics.files.content import reason_of
+from dgsforensics.files.regular import reason_of
 from dgsforensics.judgements import Judgement
 from dgsforensics.records import Verdict
 

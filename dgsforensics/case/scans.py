@@ -31,6 +31,8 @@ class ScanOptions:
     fpr: float | None = None
     probability: float | None = None
     exclude: tuple[str, ...] = ()
+    archives: bool = False
+    """Whether archives were read as folders, which older versions did not do."""
     folders: tuple[str, ...] | None = None
     """Those that were gone through: see `case.coverage`. None: an older version did not say."""
     scale: StoredScale | None = None
@@ -42,6 +44,7 @@ class ScanOptions:
         """Return plain JSON types; `from_dict` is the inverse."""
         told = {name: getattr(self, name) for name in _PLAIN}
         told["exclude"] = list(self.exclude)
+        told["archives"] = self.archives
         if self.folders is not None:
             told["folders"] = list(self.folders)
         if (scale := self.scale) is not None:
@@ -59,6 +62,7 @@ class ScanOptions:
         return cls(
             **{name: data.get(name) for name in _PLAIN},
             exclude=tuple(data.get("exclude") or ()),
+            archives=data.get("archives") is True,
             folders=None if folders is None else tuple(folders),
             scale=_scale(data),
             others={name: data[name] for name in data.keys() - _KEPT},
@@ -66,7 +70,7 @@ class ScanOptions:
 
 
 _PLAIN = ("device", "batch", "detector", "fpr", "probability")
-_KEPT = {*_PLAIN, "exclude", "folders", "temperature", "intercept", "thresholds"}
+_KEPT = {*_PLAIN, "exclude", "archives", "folders", "temperature", "intercept", "thresholds"}
 
 
 def _scale(data: Mapping[str, Any]) -> StoredScale | None:

@@ -116,11 +116,12 @@ def review(
         )
     from dgsforensics.case import location
     from dgsforensics.case.store import Case
+    from dgsforensics.files.content import is_there
     from dgsforensics.review.session import Review
     from dgsforensics.scan.request import ScanRequest
 
     meant = target is None or target.suffix == location.SUFFIX or location.is_case(target)
-    scans = not plain and target is not None and target.exists() and not meant
+    scans = not plain and target is not None and is_there(target) and not meant
     if scans:
         assert target is not None
         path = location.default_path([target]) if case is None else case
@@ -211,6 +212,7 @@ def as_before(request: "ScanRequest", last: "ScanInfo | None") -> "ScanRequest":
         fpr=request.fpr if asked else options.fpr,
         model=request.model or options.detector,
         exclude=request.exclude or list(options.exclude),
+        archives=options.archives,
     )
 
 

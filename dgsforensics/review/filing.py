@@ -19,7 +19,8 @@ from dgsforensics.case.ledger import Operation, OperationKind, OperationState, f
 from dgsforensics.case.store import Case
 from dgsforensics.case.transfer import holds
 from dgsforensics.errors import UnreadableError, UsageError
-from dgsforensics.files.content import reason_of
+from dgsforensics.files.archives import member_at
+from dgsforensics.files.regular import reason_of
 from dgsforensics.judgements import Judgement
 from dgsforensics.records import Verdict
 from dgsforensics.review import sidecar
@@ -55,6 +56,9 @@ class FilingPlan:
 
 _IN_USE = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR)
 """Why a folder is not removed that is not ours any more: it has files, or is no folder now."""
+
+
+_CLOSED = "its place is in an archive, and archives are never changed: name another folder"
 
 
 def origins(case: Case) -> tuple[Path, dict[tuple[Path, str], Path]]:
@@ -225,7 +229,7 @@ def _at_target(operation: Operation, plan: FilingPlan) -> FilingResult | None:
     if link := transfer.link_below(plan.folder, target.parent):
         return FilingResult(operation, f"{link} is a symbolic link, which is not followed")
     if not os.path.lexists(target):
-        return None
+        return FilingResult(operation, _CLOSED) if member_at(target) else None
     if holds(target, operation.written):
         return FilingResult(operation, already=True)
     if _replaceable(target, plan):
@@ -240,6 +244,8 @@ def _replaceable(target: Path, plan: FilingPlan) -> bool:
 def _at_source(operation: Operation, plan: FilingPlan) -> str | None:
     """Return why a file is not what was labelled; None when it is."""
     source = operation.source
+    if operation.kind == OperationKind.MOVE and member_at(source) is not None:
+        return "it lies in an archive, and archives are never changed: use --copy"
     if source.is_relative_to(plan.root) and (link := transfer.link_below(plan.root, source)):
         return f"{link} is a symbolic link, which is not followed"
     try:

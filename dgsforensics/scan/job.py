@@ -21,8 +21,11 @@ from dgsforensics.detector import folders, header
 from dgsforensics.detector.detector import Detector
 from dgsforensics.detector.header import DetectorHeader
 from dgsforensics.errors import CheckpointError, UsageError
+from dgsforensics.files.archives import DEFAULT_ARCHIVE_LIMITS
+from dgsforensics.files.candidates import WalkReport
+from dgsforensics.files.content import is_folder, is_there
 from dgsforensics.files.lists import read_list_from, refuse_addresses
-from dgsforensics.files.walk import WalkReport, find_files
+from dgsforensics.files.walk import find_files
 from dgsforensics.pictures import pixel_limit
 from dgsforensics.records import EarlierScore, Failure, Prediction
 from dgsforensics.scan import output
@@ -107,6 +110,7 @@ class Job:
                 fpr=self.request.fpr,
                 probability=self.request.threshold,
                 exclude=tuple(self.request.exclude),
+                archives=self.request.archives,
                 folders=tuple(_folders(self.paths)),
                 scale=StoredScale(
                     calibration.temperature,
@@ -141,6 +145,7 @@ def prepare(request: ScanRequest) -> Job:
             exclude=request.exclude,
             follow_symlinks=request.follow_symlinks,
             report=report,
+            archives=DEFAULT_ARCHIVE_LIMITS if request.archives else None,
         )
     )
     logger.info("found %d files in %.1f s", len(found), time.monotonic() - started)
@@ -155,23 +160,12 @@ def prepare(request: ScanRequest) -> Job:
 
 
 def _refuse_missing(paths: Sequence[Path]) -> None:
-    missing = [str(path) for path in paths if not _is_there(path)]
+    missing = [str(path) for path in paths if not is_there(path)]
     if missing:
         others = "" if len(missing) == len(paths) else "; nothing was scanned"
         raise UsageError(
             f"{', '.join(missing)}: no such file or folder{others}", "check the spelling"
         )
-
-
-def _is_there(path: Path) -> bool:
-    """Whether something has that name; what is out of reach may be there."""
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except (OSError, ValueError) as error:
-        logger.debug("cannot look at %r: %s", str(path), error)
-    return True
 
 
 def _known(scans: Sequence[Scan]) -> Callable[[str], EarlierScore | None]:
@@ -198,8 +192,8 @@ def _weights(files: set[str]) -> dict[str, str]:
 
 
 def _folders(paths: Sequence[Path]) -> list[str]:
-    """The absolute paths of the folders among these; a file covers none."""
-    return [os.path.abspath(path) for path in paths if os.path.isdir(path)]
+    """The absolute paths of the folders and archives among these; a file covers none."""
+    return [os.path.abspath(path) for path in paths if is_folder(path)]
 
 
 def _run_info(source: DetectorHeader, detector: Detector, case: Path | None) -> output.RunInfo:

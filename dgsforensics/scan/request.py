@@ -23,4 +23,6 @@ class ScanRequest:
     use_cache: bool = True
     exclude: list[str] = field(default_factory=list)
     follow_symlinks: bool = False
+    archives: bool = True
+    """Read them as folders."""
     limits: Limits = DEFAULT_LIMITS
