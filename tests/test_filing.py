@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import xml.etree.ElementTree as ET
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -645,3 +646,61 @@ def test_a_sidecar_is_well_formed_whatever_the_names() -> None:
 def test_a_sidecar_without_a_score() -> None:
     content = sidecar.render([decision("Ann", None)])
     assert b"probability" not in content and b"<rdf:li>ai</rdf:li>" in content
+
+
+# Archives
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Iterator[Case]:
+    """A case of one picture in a folder and two in an archive beside it, all three labelled AI."""
+    root = tmp_path / "photos"
+    files = made_case.pictures(root, ("a.png", "sub/b.png", "sub/c.png"))
+    with zipfile.ZipFile(root / "e.zip", "w") as archive:
+        for name in ("sub/b.png", "sub/c.png"):
+            archive.write(files.pop(name), name)
+            (root / name).unlink()
+            files[f"e.zip/{name}"] = root / "e.zip" / name
+    with Case.open(made_case.write(tmp_path / "packed.sqlite3", files)) as case:
+        for path in files.values():
+            say(case, path, Judgement.AI)
+        yield case
+
+
+def test_members_are_copied_out_of_an_archive_and_taken_back(packed: Case, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert all(result.refused is None for result in run(packed, OperationKind.COPY, out))
+    copied = tree(out)
+    names = {"ai/a.png", "ai/e.zip/sub/b.png", "ai/e.zip/sub/c.png"}
+    assert {name for name in copied if (out / name).is_file()} == names
+    with zipfile.ZipFile(tmp_path / "photos" / "e.zip") as archive:
+        assert copied["ai/e.zip/sub/b.png"] == archive.read("sub/b.png")
+    again = run(packed, OperationKind.COPY, out)
+    assert [result.already for result in again] == [True] * 3
+    assert [result.refused for result in filing.undo(packed, dry=False)] == [None] * 3
+    assert not out.exists()
+
+
+def test_an_archive_is_never_changed(packed: Case, tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    before = (root / "e.zip").read_bytes()
+    for kind, folder in ((OperationKind.MOVE, tmp_path / "out"), (OperationKind.TAG, root)):
+        for dry in (True, False):
+            refused = [result.refused for result in run(packed, kind, folder, dry=dry)]
+            assert sum(said is None for said in refused) == 1
+            assert sum("archives are never changed" in str(said) for said in refused) == 2
+    inside = run(packed, OperationKind.COPY, root / "e.zip" / "x")
+    assert all(result.refused for result in inside)
+    assert (root / "e.zip").read_bytes() == before
+
+
+def test_members_that_are_gone_or_changed_are_not_copied(packed: Case, tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    with zipfile.ZipFile(root / "e.zip", "w") as archive:
+        archive.writestr("sub/b.png", b"something else")
+    refused = [result.refused for result in run(packed, OperationKind.COPY, tmp_path / "out")]
+    assert refused[0] is None and "changed since" in str(refused[1])
+    assert "no such file in the archive" in str(refused[2])
+    (root / "e.zip").unlink()
+    refused = [result.refused for result in run(packed, OperationKind.COPY, tmp_path / "out")]
+    assert refused[1:] == ["no such file or folder"] * 2

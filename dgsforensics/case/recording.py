@@ -16,7 +16,7 @@ from typing import Any
 from dgsforensics.case.connection import Database
 from dgsforensics.case.hashes import IMAGE, SCORE, image_hash, score_hash
 from dgsforensics.case.scans import ScanSettings
-from dgsforensics.files.archives import member_at
+from dgsforensics.files.archive_paths import member_at
 from dgsforensics.files.content import is_there
 from dgsforensics.records import (
     EarlierScore,

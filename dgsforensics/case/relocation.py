@@ -50,7 +50,8 @@ def follow_renamed(
     `found` are the files below the one folder of `paths`. Returns the folder's old path; None where
     there is no such case.
     """
-    if len(paths) != 1 or not content.is_folder(paths[0]):
+    cases = location.known()
+    if not cases or len(paths) != 1 or not content.is_folder(paths[0]):
         return None
     new = Path(os.path.abspath(paths[0]))
     sizes: dict[str, int] = {}
@@ -59,7 +60,7 @@ def follow_renamed(
             size = content.size_of(file)
             if size is not None:
                 sizes[os.path.relpath(os.path.abspath(file), new)] = size
-    for known in location.known():
+    for known in cases:
         try:
             with Case.open(known, busy=_WAIT) as opened:
                 old = root(opened)

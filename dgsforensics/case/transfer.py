@@ -15,7 +15,7 @@ from pathlib import Path
 from dgsforensics import atomic
 from dgsforensics.errors import ImageError, UnreadableError
 from dgsforensics.files import content
-from dgsforensics.files.archives import member_at
+from dgsforensics.files.archive_paths import member_at
 from dgsforensics.files.regular import kind_of, reason_of
 
 _CHUNK = 1 << 20

@@ -1,8 +1,7 @@
-"""Archives read as folders: a member has a path as a file has, `evidence.zip/img/a.jpg`.
+"""Archives as lists of members: what each is called, how many bytes they may come to, their bytes.
 
-A file counts as an archive by its suffix and its bytes: office documents are ZIP archives too, and
-are not meant. Nothing is unpacked to disk, archives inside archives are left alone, and what an
-archive may take is bounded by `ArchiveLimits`.
+Nothing is unpacked to disk, archives inside archives are left alone, and what an archive may take
+is bounded by `ArchiveLimits`.
 
 The names in an archive are only names. They are made harmless before they become part of a path:
 `..` is shown as `(..)`, a leading slash is dropped, and of two members with the same name the
@@ -10,16 +9,14 @@ second is `a (2).jpg`. Members come in the order of the archive, so the names st
 """
 
 import os
-import stat
 import threading
-from collections import Counter, OrderedDict
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from dgsforensics.errors import ImageError, UnreadableError
+from dgsforensics.errors import UnreadableError
 from dgsforensics.files import tars, zips
 from dgsforensics.files.entries import (
     ArchiveEntry,
@@ -29,15 +26,6 @@ from dgsforensics.files.entries import (
     too_much,
 )
 from dgsforensics.files.kinds import HEAD
-from dgsforensics.files.regular import open_regular, opened, reason_of
-
-SUFFIXES = (
-    *(".zip", ".cbz", ".cbt", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2"),
-    *(".tar.xz", ".txz"),
-)
-"""Lower-case ends of names that promise an archive."""
-_OPEN = 4
-"""Archives that are kept open for the next member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,57 +46,6 @@ class ArchiveLimits:
 
 
 DEFAULT_ARCHIVE_LIMITS = ArchiveLimits()
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """Where the bytes of a member are: in which archive, and under which of its names."""
-
-    archive: Path
-    name: str
-    """As shown, `/` between folders; empty for the whole archive."""
-
-
-def is_named_so(path: Path) -> bool:
-    """Return whether a name promises an archive that is read."""
-    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith("._")
-
-
-def is_archive(path: Path) -> bool:
-    """Return whether a regular file is an archive that is read, by its name and its bytes."""
-    if not is_named_so(path):
-        return False
-    try:
-        with opened(path) as file:
-            return _begins_so(file.read(HEAD))
-    except ImageError:
-        return False
-
-
-def _begins_so(head: bytes) -> bool:
-    return head.startswith((*zips.MAGIC, *tars.COMPRESSED)) or tars.is_tar(head)
-
-
-def member_at(path: Path) -> Member | None:
-    """Return what a path means that leads into an archive; None for any other path. Whether there
-    is such a member is not looked at."""
-    try:
-        os.stat(path)
-        return None
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except (OSError, ValueError):
-        return None
-    for above in path.parents:
-        try:
-            mode = os.stat(above).st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except (OSError, ValueError):
-            return None
-        found = stat.S_ISREG(mode) and is_archive(above)
-        return Member(above, path.relative_to(above).as_posix()) if found else None
-    return None
 
 
 class Archive:
@@ -224,6 +161,11 @@ class Archive:
         return unused
 
 
+def begins_so(head: bytes) -> bool:
+    """Return whether bytes begin as an archive that is read."""
+    return head.startswith((*zips.MAGIC, *tars.COMPRESSED)) or tars.is_tar(head)
+
+
 def harmless(name: str) -> str:
     """Return a name from an archive that stays below the archive, whatever it holds."""
     parts = [_harmless(part) for part in name.split("/") if part not in ("", ".")]
@@ -247,62 +189,6 @@ def _reader(file: BinaryIO, allowed: int) -> ArchiveReader:
     file.seek(0)
     if head.startswith(zips.MAGIC):
         return zips.ZipReader(file)
-    if _begins_so(head):
+    if begins_so(head):
         return tars.TarReader(file, allowed)
     raise UnreadableError("named like an archive, and is none that is read")
-
-
-class _Shelf:
-    """Archives that are in use, or were of late."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._archives: OrderedDict[Hashable, Archive] = OrderedDict()
-        self._users: Counter[Hashable] = Counter()
-
-    @contextmanager
-    def lent(self, path: Path, limits: ArchiveLimits) -> Iterator[Archive]:
-        file = open_regular(path)
-        with self._lock:
-            found = os.fstat(file.fileno())
-            key = os.path.abspath(path), found.st_ino, found.st_size, found.st_mtime_ns, limits
-            if key in self._archives:
-                file.close()
-            else:
-                self._archives[key] = _archive(file, limits)
-            self._archives.move_to_end(key)
-            archive = self._archives[key]
-            self._users[key] += 1
-        try:
-            yield archive
-        finally:
-            with self._lock:
-                self._users[key] -= 1
-                idle = [key for key in self._archives if not self._users[key]]
-                for old in idle[: max(0, len(self._archives) - _OPEN)]:
-                    self._archives.pop(old).close()
-                    del self._users[old]
-
-
-def _archive(file: BinaryIO, limits: ArchiveLimits) -> Archive:
-    try:
-        return Archive(file, limits)
-    except BaseException:
-        file.close()
-        raise
-
-
-_shelf = _Shelf()
-
-
-@contextmanager
-def opened_archive(path: Path, limits: ArchiveLimits = DEFAULT_ARCHIVE_LIMITS) -> Iterator[Archive]:
-    """Yield an archive. It stays open for a while afterwards, for members are asked for one by one.
-
-    Raises `UnreadableError` where it cannot be read, or not as an archive, also for the body.
-    """
-    try:
-        with _shelf.lent(path, limits) as archive:
-            yield archive
-    except (OSError, ValueError) as error:
-        raise UnreadableError(reason_of(error)) from error

@@ -1,6 +1,6 @@
 """The bytes that a path means, or an `ImageError` in the user's words. Nothing here may block.
 
-A path means a regular file, or a member of an archive: see `files.archives`.
+A path means a regular file, or a member of an archive: see `files.archive_paths`.
 """
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dgsforensics.errors import ConfigError, ImageError, UnreadableError
 from dgsforensics.files import memory
-from dgsforensics.files.archives import is_archive, member_at, opened_archive
+from dgsforensics.files.archive_paths import is_archive, member_at, opened_archive
 from dgsforensics.files.kinds import HEAD
 from dgsforensics.files.regular import opened
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dgsforensics.errors import ImageError, UnreadableError
-from dgsforensics.files.archives import Archive, ArchiveLimits, is_named_so, opened_archive
+from dgsforensics.files.archive_paths import is_named_so, opened_archive
+from dgsforensics.files.archives import Archive, ArchiveLimits
 from dgsforensics.files.candidates import EXCLUDED, WalkReport, failure, if_candidate
 from dgsforensics.files.content import read_head
 from dgsforensics.files.entries import ArchiveEntry, EntryKind
@@ -55,7 +56,9 @@ def inside(
     except ImageError as error:
         yield failure(archive, error)
         return
-    if only and not found:
+    if not found and not only:
+        report.leave_out(archive, "empty")
+    elif not found:
         yield failure(archive / only, UnreadableError("no such file in the archive"))
 
 

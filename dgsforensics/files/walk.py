@@ -34,7 +34,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from dgsforensics.files.archives import DEFAULT_ARCHIVE_LIMITS, ArchiveLimits, member_at
+from dgsforensics.files.archive_paths import member_at
+from dgsforensics.files.archives import DEFAULT_ARCHIVE_LIMITS, ArchiveLimits
 from dgsforensics.files.candidates import EXCLUDED, WalkReport, if_candidate
 from dgsforensics.files.content import read_head
 from dgsforensics.files.globs import GlobSet

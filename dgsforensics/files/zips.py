@@ -75,7 +75,7 @@ def _name(info: zipfile.ZipInfo) -> str:
 
 
 def _kind(info: zipfile.ZipInfo) -> EntryKind:
-    if info.is_dir():
+    if info.filename.endswith("/"):
         return EntryKind.FOLDER
     mode = info.external_attr >> 16 if info.create_system == _UNIX else 0
     if stat.S_ISLNK(mode):

@@ -19,7 +19,7 @@ from dgsforensics.case.ledger import Operation, OperationKind, OperationState, f
 from dgsforensics.case.store import Case
 from dgsforensics.case.transfer import holds
 from dgsforensics.errors import UnreadableError, UsageError
-from dgsforensics.files.archives import member_at
+from dgsforensics.files.archive_paths import member_at
 from dgsforensics.files.regular import reason_of
 from dgsforensics.judgements import Judgement
 from dgsforensics.records import Verdict
