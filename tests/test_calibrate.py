@@ -280,8 +280,8 @@ def test_a_rate_beyond_the_files_is_refused_before_the_model_runs(dgsf, holiday,
     never()
     code, out, err = dgsf("calibrate", holiday, "--fpr", "0.05", "--fpr", "0.01")
     assert (code, out) == (2, "")
-    assert "0.01 cannot be promised with 40" in err
-    assert "takes 99" in err and "0.0244" in err
+    assert "1% cannot be promised with 40" in err
+    assert "takes 99" in err and "2.44%" in err
     assert everything(folders.user_folder()) == {}
 
 
@@ -289,7 +289,7 @@ def test_a_rate_beyond_what_counts_is_refused_after_it(dgsf, holiday):
     for i in range(22):
         shutil.copy(holiday / f"{i:02}.png", holiday / f"copy-{i}.png")
     code, _, err = dgsf("calibrate", holiday, "--fpr", "0.02")
-    assert code == 2 and "0.02 cannot be promised with 40 images" in err
+    assert code == 2 and "2% cannot be promised with 40 images" in err
     assert everything(folders.user_folder()) == {}
     assert dgsf("calibrate", holiday, "--fpr", "0.0244")[0] == 0
 
@@ -528,4 +528,4 @@ def test_a_settings_file_does_not_choose_what_is_written(dgsf, holiday, tmp_path
         code, _, err = dgsf("calibrate", holiday)
         assert code == 2 and f"no option '{key}'" in err
     Path("dgsf.toml").write_text("[calibrate]\nfpr = [0.01]\n")
-    assert "0.01 cannot be promised" in dgsf("calibrate", holiday)[2]
+    assert "1% cannot be promised" in dgsf("calibrate", holiday)[2]

@@ -116,7 +116,12 @@ def _known(
     contents = {sample.sha256 for sample in own}
     if found is not None:
         found = found.part(np.array([s.sha256 not in contents for s in found.samples], dtype=bool))
-    if found is None or not found.samples:
+    if found is not None and not found.samples:
+        return None, [
+            f"All that is kept of what {base.config.name} was trained on is among these images, so "
+            "what was forgotten of it was not measured apart."
+        ]
+    if found is None:
         return None, [
             f"What {base.config.name} was trained on is not at hand, so it was not replayed, and "
             "what was forgotten of it was not measured."

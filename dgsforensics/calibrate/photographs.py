@@ -21,6 +21,7 @@ from dgsforensics.detector.calibration import Calibration
 from dgsforensics.errors import UsageError
 from dgsforensics.pictures import near_duplicates
 from dgsforensics.records import Failure, Prediction
+from dgsforensics.wording import rate as percentage
 
 RATES = (0.001, 0.01, 0.02, 0.05, 0.1)
 """False-positive rates that are always told."""
@@ -132,12 +133,13 @@ def refuse_rates(rates: Sequence[float], photographs: int) -> None:
     """Raise `UsageError` for a rate that so many photographs cannot promise."""
     for rate in rates:
         if not 0 < rate < 1:
-            raise UsageError(f"a false-positive rate lies between 0 and 1, got {rate}")
+            raise UsageError(f"a false-positive rate lies between 0 and 1, got {rate:g}")
         if (needed := photographs_for(rate)) > photographs:
             raise UsageError(
-                f"a false-positive rate of {rate:g} cannot be promised with {photographs} images",
+                f"a false-positive rate of {percentage(rate)} cannot be promised with "
+                f"{photographs} images",
                 f"it takes {needed}; the smallest rate that {photographs} support is "
-                f"{smallest_rate(photographs)}",
+                f"{100 * smallest_rate(photographs):.4g}%",
             )
 
 
