@@ -50,7 +50,11 @@ class Graphics(StrEnum):
     """The best that it can show."""
     KITTY = "kitty"
     SIXEL = "sixel"
+    SEXTANTS = "sextants"
+    """Characters of six parts, which not every font has."""
     BLOCKS = "blocks"
+    """Quadrants, half blocks and eighths."""
+    HALVES = "halves"
     TEXT = "text"
 
 

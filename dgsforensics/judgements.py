@@ -31,7 +31,9 @@ class Showing(StrEnum):
 
     KITTY = "kitty"
     SIXEL = "sixel"
+    SEXTANTS = "sextants"
     BLOCKS = "blocks"
+    HALVES = "halves"
     TEXT = "text"
     BLIND = "blind"
     """Not looked at: the reviewer had asked to label without."""
@@ -47,7 +49,10 @@ class Showing(StrEnum):
     """Not on the screen, or not yet; of notes, for which nobody has to look."""
 
 
-PICTURED = (Showing.KITTY, Showing.SIXEL, Showing.BLOCKS, Showing.TEXT)
+PICTURED = (
+    *(Showing.KITTY, Showing.SIXEL, Showing.SEXTANTS, Showing.BLOCKS, Showing.HALVES),
+    Showing.TEXT,
+)
 """The showings in which a picture was on the screen."""
 
 

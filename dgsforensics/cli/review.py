@@ -239,17 +239,19 @@ def _show(
 ) -> None:
     from dgsforensics import settings
     from dgsforensics.pictures import pixel_limit
-    from dgsforensics.tui import keys
+    from dgsforensics.tui import keys, terminal
     from dgsforensics.tui.app import ReviewApp
     from dgsforensics.tui.choice import Choice
     from dgsforensics.tui.graphics import choose
 
     pixel_limit.lift()
     keymap = keys.remapped(settings.table("review", "keys"))
+    answer = terminal.ask()
+    terminal.note(answer)
     app = ReviewApp(
         review,
         Choice(*chosen),
-        renderer=choose(graphics),
+        renderer=choose(graphics, answer),
         keymap=keymap,
         theme=theme,
         advance=advance,

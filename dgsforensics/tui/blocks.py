@@ -1,8 +1,7 @@
-"""Pictures out of characters: half blocks in colour, or letters by brightness without it.
+"""Pictures out of characters: a mosaic in colour, or letters by brightness without it.
 
-A half block is two pixels in one cell, foreground above background. Colours are given with 6 bits
-a channel: with 8, nearly every cell of a photograph has a style of its own, and the terminal codes
-of a full screen take four times as long (140 ms).
+Colours are given with 6 bits a channel: with 8, nearly every cell of a photograph has a style of
+its own, and the terminal codes of a full screen take four times as long (140 ms).
 """
 
 from collections.abc import Mapping
@@ -12,15 +11,18 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rich.color import Color
+from rich.color import Color, ColorType
+from rich.color_triplet import ColorTriplet
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from dgsforensics.tui import mosaic, palette
+from dgsforensics.tui.symbols import ACROSS, SymbolSet
 from dgsforensics.tui.viewport import Frame
 
 CELL = (1, 2)
-"""Display pixels in a cell, across and down."""
+"""Display pixels in a cell, across and down: what a half block can show of a picture at 1:1."""
 RAMP = " .:-=+*#%@"
 """From dark to light, on a dark screen."""
 
@@ -30,20 +32,71 @@ SIGN = Style(bold=True, reverse=True)
 _Cell = tuple[str, Style]
 
 
-def strips(
+def finer(symbols: SymbolSet) -> tuple[int, int]:
+    """Return how many pixels characters are chosen by for a display pixel, across and down."""
+    return ACROSS // CELL[0], symbols.down // CELL[1]
+
+
+def in_symbols(
     image: Image.Image,
     shown: Frame,
     cells: tuple[int, int],
     signs: Mapping[tuple[int, int], str],
-    letters: str | None = None,
+    symbols: SymbolSet,
+    *,
+    few_colours: bool,
 ) -> list[Strip]:
-    """Draw the visible part of a picture in a room of `cells` (columns, rows).
+    """Draw the visible part of a picture, cut `finer`, in a room of `cells` (columns, rows).
 
-    `letters` is a ramp from dark to light; None draws half blocks. `signs` go over the picture.
+    `few_colours`: in 256 of them. `signs` go over the picture.
     """
+    draw = mosaic.in_256_colours if few_colours else mosaic.in_full_colour
+    step = finer(symbols)[1]
+    above, below = shown.top % 2, (shown.top + shown.height) % 2  # half a cell is empty there
+    pixels = np.asarray(image)
+    padded = np.pad(pixels, ((above * step, below * step), (0, 0), (0, 0)), mode="edge")
+    drawn = draw(padded, symbols)
+    lines = [
+        [_cell(symbols.characters[place], front, back, few_colours) for place, front, back in row]
+        for row in np.stack([drawn.characters, drawn.front, drawn.back], axis=2).tolist()
+    ]
+    if above:
+        lines[0] = _half("▄", pixels[:step], few_colours)
+    if below:
+        lines[-1] = _half("▀", pixels[-step:], few_colours)
+    return _placed(lines, shown, cells, signs)
+
+
+def in_letters(
+    image: Image.Image,
+    shown: Frame,
+    cells: tuple[int, int],
+    signs: Mapping[tuple[int, int], str],
+    ramp: str,
+) -> list[Strip]:
+    """Draw the visible part of a picture in letters from dark to light."""
+    light = np.asarray(image.convert("L")).astype(np.float32)  # (h, w)
+    low, high = (float(level) for level in np.percentile(light, (1, 99)))
+    if high - low < 16:  # nearly flat: the noise would be all there is to see
+        low, high = 0.0, 255.0
+    light = np.clip((light - low) / (high - low), 0, 1)
+    # Rows of pixels to rows of cells; a half empty cell takes the half it has.
+    above, below = shown.top % 2, -(shown.top + len(light)) % 2
+    padded = np.pad(light, ((above, below), (0, 0)), mode="edge")
+    places = (padded[::2] + padded[1::2]) / 2 * len(ramp)
+    lines = [
+        [(ramp[min(int(place), len(ramp) - 1)], PLAIN) for place in row] for row in places.tolist()
+    ]
+    return _placed(lines, shown, cells, signs)
+
+
+def _placed(
+    lines: list[list[_Cell]],
+    shown: Frame,
+    cells: tuple[int, int],
+    signs: Mapping[tuple[int, int], str],
+) -> list[Strip]:
     columns, rows = cells
-    pixels = np.asarray(image)  # (h, w, 3)
-    lines = _coloured(pixels, shown.top) if letters is None else _in_letters(pixels, shown, letters)
     before = [(" ", PLAIN)] * shown.left
     after = [(" ", PLAIN)] * (columns - shown.left - shown.width)
     grid = [[(" ", PLAIN)] * columns for _ in range(rows)]
@@ -61,24 +114,24 @@ def _segments(line: list[_Cell]) -> list[Segment]:
     ]
 
 
-def _coloured(pixels: NDArray[np.uint8], top: int) -> list[list[_Cell]]:
-    values = (pixels & 0xFC | pixels >> 6).astype(np.int32)  # white stays white
-    colours: list[list[int]] = (values @ np.array([1 << 16, 1 << 8, 1], np.int32)).tolist()
-    lines = []
-    if top % 2:  # the first row of pixels is the lower half of a row of cells
-        lines.append([("▄", _style(below, None)) for below in colours[0]])
-        colours = colours[1:]
-    for above, below in zip(colours[::2], colours[1::2], strict=False):
-        lines.append([("▀", _style(*pair)) for pair in zip(above, below, strict=True)])
-    if len(colours) % 2:
-        lines.append([("▀", _style(above, None)) for above in colours[-1]])
-    return lines
+def _cell(character: str, front: int, back: int, few: bool) -> _Cell:
+    if front == back:
+        return " ", _style(None, back, few)
+    return character, _style(front, back, few)
+
+
+def _half(character: str, pixels: NDArray[np.uint8], few: bool) -> list[_Cell]:
+    """Return cells of which one half is outside of the picture."""
+    means = pixels.reshape(len(pixels), -1, ACROSS, 3).mean(axis=(0, 2), dtype=np.float32)
+    colours = mosaic.numbered(palette.opponent(means), few_colours=few)
+    return [(character, _style(colour, None, few)) for colour in colours.tolist()]
 
 
 @lru_cache(1 << 14)
-def _style(foreground: int, background: int | None) -> Style:
+def _style(front: int | None, back: int | None, few: bool) -> Style:
+    of = _numbered if few else _colour
     return Style.from_color(
-        _colour(foreground), None if background is None else _colour(background)
+        None if front is None else of(front), None if back is None else of(back)
     )
 
 
@@ -87,16 +140,8 @@ def _colour(value: int) -> Color:
     return Color.from_rgb(value >> 16, value >> 8 & 255, value & 255)
 
 
-def _in_letters(pixels: NDArray[np.uint8], shown: Frame, ramp: str) -> list[list[_Cell]]:
-    light = np.asarray(Image.fromarray(pixels).convert("L")).astype(np.float32)  # (h, w)
-    low, high = (float(level) for level in np.percentile(light, (1, 99)))
-    if high - low < 16:  # nearly flat: the noise would be all there is to see
-        low, high = 0.0, 255.0
-    light = np.clip((light - low) / (high - low), 0, 1)
-    # Rows of pixels to rows of cells; a half empty cell takes the half it has.
-    above, below = shown.top % 2, -(shown.top + len(light)) % 2
-    padded = np.pad(light, ((above, below), (0, 0)), mode="edge")
-    places = (padded[::2] + padded[1::2]) / 2 * len(ramp)
-    return [
-        [(ramp[min(int(place), len(ramp) - 1)], PLAIN) for place in row] for row in places.tolist()
-    ]
+@lru_cache(None)
+def _numbered(number: int) -> Color:
+    # With the triplet Textual leaves the number alone.
+    triplet = ColorTriplet(*map(int, palette.RGB[number - palette.FIRST]))
+    return Color(f"color({number})", ColorType.EIGHT_BIT, number, triplet)

@@ -79,20 +79,27 @@ def arrange(
     return parts
 
 
-def in_characters(part: Part, renderer: Renderer, has_colour: bool, is_dark: bool) -> list[Strip]:
-    """Return the rows of a picture in half blocks or letters, on a dark or a light screen."""
+def in_characters(
+    part: Part, renderer: Renderer, colours: str | None, *, is_dark: bool
+) -> list[Strip]:
+    """Return the rows of a picture in symbols or letters, on a dark or a light screen.
+
+    `colours` is Rich's name for the number of them; None where there are none.
+    """
     if part.shot is None or part.frame is None:
         raise ValueError("there is no picture to draw")
-    image = viewport.cut(part.shot, part.frame)
+    symbols = renderer.symbols
+    image = viewport.cut(part.shot, part.frame, blocks.finer(symbols) if symbols else (1, 1))
     over: dict[tuple[int, int], str] = {}
-    if not has_colour:
+    if colours is None:
         over = signs(part.frame, renderer.cell, part.heat)
     elif part.heat:
         image = tinted(image, part.frame, renderer.cell, part.heat)
-    ramp = None
-    if renderer.protocol is Protocol.TEXT:
+    if symbols is None:
         ramp = blocks.RAMP if is_dark else blocks.RAMP[::-1]
-    return blocks.strips(image, part.frame, part.cells, over, ramp)
+        return blocks.in_letters(image, part.frame, part.cells, over, ramp)
+    few = colours == "256"
+    return blocks.in_symbols(image, part.frame, part.cells, over, symbols, few_colours=few)
 
 
 def in_pixels(

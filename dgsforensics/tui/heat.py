@@ -49,7 +49,8 @@ def matters(heat: Heat) -> bool:
 
 
 def tinted(image: Image.Image, shown: Frame, cell: tuple[int, int], heat: Heat) -> Image.Image:
-    """Return the visible part of a picture (`viewport.cut`) with its regions in colour.
+    """Return the visible part of a picture (`viewport.cut`, as fine as it may be) with its regions
+    in colour.
 
     A region is at least one cell, however small it is shown; where several meet, the strongest
     counts.
@@ -59,6 +60,8 @@ def tinted(image: Image.Image, shown: Frame, cell: tuple[int, int], heat: Heat) 
         if (place := _place(box, shown, cell)) is not None:
             left, top, right, bottom = place
             weights[top:bottom, left:right] = weight
+    finer = image.width // shown.width, image.height // shown.height
+    weights = weights.repeat(finer[1], axis=0).repeat(finer[0], axis=1)
     share = STRENGTH * np.minimum(np.abs(weights), 1)[..., None]
     colour = np.where(weights[..., None] > 0, np.array(GENERATED), np.array(REAL))
     mixed = np.asarray(image) * (1 - share) + colour * share

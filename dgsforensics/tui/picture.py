@@ -265,8 +265,11 @@ class PicturePane(Widget):
         return drawing.arrange(self._pictures, self._view, self.size, self._renderer, heat)
 
     @property
-    def _has_colour(self) -> bool:
-        return self._renderer.protocol is not Protocol.TEXT and not self.app.no_color
+    def _colours(self) -> str | None:
+        """How many there are, as Rich names it; None without."""
+        if self._renderer.protocol is Protocol.TEXT or self.app.no_color:
+            return None
+        return self.app.console.color_system or "truecolor"
 
     def _draw(self) -> list[Strip]:
         columns = [self._draw_part(part) for part in self._parts()]
@@ -284,8 +287,8 @@ class PicturePane(Widget):
             lines = pixels if isinstance(pixels, list) else drawing.empty(*part.cells)
         else:
             is_dark = self.app.current_theme.dark
-            lines = drawing.in_characters(part, self._renderer, self._has_colour, is_dark)
-        return [*lines, drawing.caption(part, self._has_colour)]
+            lines = drawing.in_characters(part, self._renderer, self._colours, is_dark=is_dark)
+        return [*lines, drawing.caption(part, self._colours is not None)]
 
     # Real pixels
 

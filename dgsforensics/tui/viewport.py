@@ -145,16 +145,20 @@ def _clamped(fraction: float) -> float:
     return min(max(fraction, 0.0), 1.0)
 
 
-def cut(shot: DecodedPicture, shown: Frame) -> Image.Image:
-    """Return the visible part in display pixels; enlarged without smoothing, reduced with."""
+def cut(shot: DecodedPicture, shown: Frame, finer: tuple[int, int] = (1, 1)) -> Image.Image:
+    """Return the visible part in display pixels; enlarged without smoothing, reduced with.
+
+    `finer` says how many pixels each of them is to have, across and down.
+    """
     if shot.image is None:
         raise ValueError("there is no picture to cut from")
     level = shot.image
     for smaller in shot.smaller:
-        if smaller.width >= shown.scale * shot.size[0]:
+        if smaller.width >= shown.scale * finer[0] * shot.size[0]:
             level = smaller
-    enlarged = shown.scale >= 1
-    resampling = Image.Resampling.NEAREST if enlarged else Image.Resampling.HAMMING
+    resampling = Image.Resampling.HAMMING if finer == (1, 1) else Image.Resampling.BICUBIC
+    if shown.scale >= 1:
+        resampling = Image.Resampling.NEAREST
     left, top, right, bottom = shown.box
     box = (
         left * level.width,
@@ -162,4 +166,5 @@ def cut(shot: DecodedPicture, shown: Frame) -> Image.Image:
         min(right * level.width, level.width),
         min(bottom * level.height, level.height),
     )
-    return level.resize((shown.width, shown.height), resampling, box=box)
+    size = (shown.width * finer[0], shown.height * finer[1])
+    return level.resize(size, resampling, box=box)
