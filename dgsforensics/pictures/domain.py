@@ -1,20 +1,21 @@
 """Whether pixels may be a photograph at all: graphics, documents, gradients and noise are not.
 
-A detector was calibrated on photographs, so its error rates hold for nothing else. What is
-recognised is a matter of statistics of pixels, not of content: how many neighbours are equal, how
-few tones and colours there are, whether edges leap from one ground to another, how much of the
-contrast lies between far parts of the picture. The weights were fitted by logistic regression on
-one half of 12,000 photographs and rendered graphics, as they were, re-compressed and reduced, and
-their thresholds set there, by an earlier script than `benchmarks/domain_weights.py`, whose weights
-differ; the cut-offs of the plain rules were set with a look at both halves. `docs/scan-output.md`
-has the rates on the other one.
+A detector is calibrated on photographs, so its error rates hold for nothing else. What is out of
+domain is told by statistics of pixels, not by content: the histogram of gradients, local contrast,
+bimodality at edges, entropy of colours, how tiles differ. A multinomial logistic regression on
+them was fitted by `benchmarks/domain_fit.py`; its numbers, what they were fitted on and the
+log-odds that each class has to exceed lie in `weights/domain.json`. `docs/scan-output.md` has the
+rates on pictures that were not fitted on.
 
 The limits: a screenshot that is mostly a photograph, such as a video player or a page with large
 pictures, cannot be told from one, and graphics with much shading or low contrast may pass for one.
 A photograph of a printed page is a document here.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from numpy.typing import NDArray
 SHORTEST = 32
 """Pixels of a side; below that, or with fewer than `FEWEST` in all, nothing can be said."""
 FEWEST = 4096
+PHOTOGRAPH = "photograph"
+"""The class that the log-odds of the others are against."""
 _TILE, _TILES = 16, 16
 """Side of a tile in pixels, and at most so many tiles a side are looked at."""
 
@@ -29,45 +32,59 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Statistics:
+class DomainStatistics:
     """What tells graphics from photographs; shares lie in [0, 1], contrasts are in 8-bit levels."""
 
-    single: float
+    dominant_colour: float
     """Share of pixels within 4 levels of the median colour."""
-    equal: float
+    gradient_zero: float
     """Share of pairs of neighbours that are equal in all channels."""
-    soft: float
+    gradient_low: float
     """Share that differ by 3 to 20: shading, texture and noise."""
-    hard: float
+    gradient_high: float
     """Share that differ by more than 60."""
-    medium: float
+    contrast_medium: float
     """Share of squares of 8 pixels whose contrast is 9 to 48."""
-    strong: float
+    contrast_high: float
     """Share of those whose contrast is more than 48; the next is of these."""
-    two_sided: float
+    bimodality: float
     """Share of pixels near the lightest or darkest of the square, as on both sides of an edge."""
-    tones: float
+    tone_concentration: float
     """Share of pixels in the five commonest bands of five grey levels."""
-    entropy: float
+    colour_entropy: float
     """Bits a pixel of the histogram over 4096 colours."""
-    ground: float
+    background: float
     """Share of tiles that reach the commonest lightest, or darkest, tone of all tiles."""
-    written: float
+    background_text: float
     """Share of tiles that reach it and have an edge, too."""
-    quiet: float
+    background_clean: float
     """Share of tiles that reach it and are flat or have an edge: nothing in between."""
-    edged: float
+    edge_density: float
     """Share of tiles with an edge."""
-    broad: float
+    variance_between_tiles: float
     """Share of the variance that lies between tiles."""
-    uneven: float
-    """Deviation of the contrast of tiles, relative to its mean."""
-    unfitted: float
+    contrast_variation: float
+    """Coefficient of variation of the contrast of tiles."""
+    trend_residual: float
     """Deviation of the means of tiles from a polynomial over the picture, levels."""
-    unfitted_share: float
+    trend_residual_ratio: float
     """The same relative to the deviation of the means."""
-    near: float
+    structure_ratio: float
     """Mean square difference two pixels apart, relative to that of eight apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class DomainModel:
+    """The fitted numbers: linear in the `features`, one row a class."""
+
+    classes: tuple[str, ...]
+    """`PHOTOGRAPH` first, then what a picture may be in its place, in the words of `recognise`."""
+    weights: Floats
+    """(C, F), on the features as they are."""
+    bias: Floats
+    """(C,)"""
+    thresholds: Floats
+    """(C,) log-odds against a photograph from which a class is named; the first is not used."""
 
 
 def recognise(pixels: NDArray[np.uint8]) -> str | None:
@@ -79,29 +96,81 @@ def recognise(pixels: NDArray[np.uint8]) -> str | None:
     height, width, _ = pixels.shape
     if min(height, width) < SHORTEST or height * width < FEWEST:
         return "too small to judge"
-    found = measure(pixels)
-    if (plainly := by_rule(found)) is not None:
-        return plainly
-    document, graphic = (weighed(found) @ _WEIGHTS - _FROM).tolist()
-    if document > 0:
-        return "a document or drawing"
-    return "a flat graphic" if graphic > 0 or flat(found) else None
+    model = load()
+    excess = log_odds(model, features(measure(pixels))) - model.thresholds[1:]
+    best = int(excess.argmax())
+    return model.classes[1 + best] if excess[best] > 0 else None
 
 
-def by_rule(found: Statistics) -> str | None:
-    """Return what needs no weighing."""
-    if found.single > 0.995:
-        return "a single colour"
-    if found.unfitted_share > 0.88 and found.uneven < 0.5:
-        return "noise or a pattern"
-    if found.broad < 0.12:
-        return "noise or a pattern" if found.uneven < 0.35 else "a document or drawing"
-    if found.unfitted < 1 or found.unfitted_share < (0.22 if _soft(found) else 0.15):
-        return "a document or drawing" if found.edged > 0.1 else "a smooth gradient"
-    return None
+@cache
+def load() -> DomainModel:
+    """Return the fitted numbers of `weights/domain.json`."""
+    stored = json.loads((files("dgsforensics.weights") / "domain.json").read_text("utf-8"))
+    classes = tuple(stored["classes"])
+    return DomainModel(
+        classes,
+        np.array([[row[name] for name in names()] for row in stored["weights"]]),
+        np.array(stored["bias"]),
+        np.array([0.0, *(stored["thresholds"][name] for name in classes[1:])]),
+    )
 
 
-def measure(pixels: NDArray[np.uint8]) -> Statistics:
+def log_odds(model: DomainModel, values: Floats) -> Floats:
+    """Return the log-odds (..., C - 1) of each class against a photograph for features (..., F)."""
+    scores: Floats = values @ model.weights.T + model.bias
+    return scores[..., 1:] - scores[..., :1]
+
+
+def names() -> list[str]:
+    """Return what the features are called, in their order."""
+    return [field.name for field in fields(DomainStatistics)]
+
+
+def features(found: DomainStatistics) -> Floats:
+    """Return the statistics (18,) on the scales on which they are weighed: shares that matter near
+    0 or 1 as logits, others as logarithms or as they are."""
+    return np.array([_SCALES[name](getattr(found, name)) for name in names()])
+
+
+def _logit(share: float) -> float:
+    return float(np.log((share + 0.01) / (1.01 - share)))
+
+
+def _log(value: float) -> float:
+    return float(np.log(value + 0.01))
+
+
+def _plain(value: float) -> float:
+    return value
+
+
+def _bounded(value: float) -> float:
+    return min(1.2, value)
+
+
+_SCALES = {
+    "dominant_colour": _logit,
+    "gradient_zero": _logit,
+    "gradient_low": _log,
+    "gradient_high": _log,
+    "contrast_medium": _log,
+    "contrast_high": _log,
+    "bimodality": _plain,
+    "tone_concentration": _logit,
+    "colour_entropy": _plain,
+    "background": _plain,
+    "background_text": _plain,
+    "background_clean": _plain,
+    "edge_density": _logit,
+    "variance_between_tiles": _logit,
+    "contrast_variation": _log,
+    "trend_residual": _log,
+    "trend_residual_ratio": _logit,
+    "structure_ratio": _bounded,
+}
+
+
+def measure(pixels: NDArray[np.uint8]) -> DomainStatistics:
     """Return the statistics of a picture, (H, W, 3) with sides of at least 16 pixels."""
     rows, columns = _places(pixels.shape[0]), _places(pixels.shape[1])
     sample = pixels[rows[:, None], columns]  # (16 n, 16 m, 3)
@@ -126,25 +195,25 @@ def measure(pixels: NDArray[np.uint8]) -> Statistics:
     counts = [np.bincount(channel, minlength=256).cumsum() for channel in flat]
     middle = np.array([[count.searchsorted(count[-1] / 2)] for count in counts], np.uint8)
     off = np.maximum(flat, middle) - np.minimum(flat, middle)
-    return Statistics(
-        single=float((off.max(axis=0) <= 4).mean()),
-        equal=float(steps[0]),
-        soft=float(steps[3:21].sum()),
-        hard=float(steps[61:].sum()),
-        medium=medium,
-        strong=strong,
-        two_sided=two_sided,
-        tones=_tones(grey),
-        entropy=float(-(shares * np.log2(shares)).sum()),
-        ground=ground,
-        written=written,
-        quiet=quiet,
-        edged=edged,
-        broad=broad,
-        uneven=uneven,
-        unfitted=unfitted,
-        unfitted_share=unfitted / (float(means.std(axis=0).max()) + 1e-6),
-        near=near,
+    return DomainStatistics(
+        dominant_colour=float((off.max(axis=0) <= 4).mean()),
+        gradient_zero=float(steps[0]),
+        gradient_low=float(steps[3:21].sum()),
+        gradient_high=float(steps[61:].sum()),
+        contrast_medium=medium,
+        contrast_high=strong,
+        bimodality=two_sided,
+        tone_concentration=_tones(grey),
+        colour_entropy=float(-(shares * np.log2(shares)).sum()),
+        background=ground,
+        background_text=written,
+        background_clean=quiet,
+        edge_density=edged,
+        variance_between_tiles=broad,
+        contrast_variation=uneven,
+        trend_residual=unfitted,
+        trend_residual_ratio=unfitted / (float(means.std(axis=0).max()) + 1e-6),
+        structure_ratio=near,
     )
 
 
@@ -172,7 +241,7 @@ def _steps(tiles: NDArray[np.uint8]) -> Floats:
 
 
 def _squares(grey: NDArray[np.uint8]) -> tuple[float, float, float]:
-    """Return `two_sided`, `medium` and `strong`."""
+    """Return bimodality, medium and high contrast."""
     squares = grey.reshape(-1, 2, 8, 2, 8).swapaxes(2, 3).reshape(-1, 64)
     low, high = squares.min(axis=1), squares.max(axis=1)
     contrast = high - low
@@ -196,7 +265,7 @@ def _tones(grey: NDArray[np.uint8]) -> float:
 
 
 def _grounds(grey: NDArray[np.uint8]) -> tuple[float, float, float, float]:
-    """Return `ground`, `written`, `quiet` and `edged`; each of the two grounds has a say."""
+    """Return what concerns the background, light or dark, and the density of edges."""
     ordered = np.partition(grey.reshape(len(grey), -1), (8, 247), axis=1)
     dark, light = ordered[:, 8].astype(np.int64), ordered[:, 247].astype(np.int64)
     contrast = light - dark
@@ -211,7 +280,7 @@ def _grounds(grey: NDArray[np.uint8]) -> tuple[float, float, float, float]:
 
 
 def _scales(grey: NDArray[np.uint8]) -> tuple[float, float, float]:
-    """Return `broad`, `uneven` and `near`."""
+    """Return variance between tiles, variation of contrast, and structure ratio."""
     tone = grey.astype(np.float32)
     deviations = tone.std(axis=(1, 2))
     between = float(tone.mean(axis=(1, 2)).var())
@@ -239,65 +308,3 @@ def _polynomial(means: Floats, n: int, m: int) -> Floats:
     )
     fitted: Floats = basis @ np.linalg.lstsq(basis, means, rcond=None)[0]
     return fitted
-
-
-def _soft(found: Statistics) -> bool:
-    """Return whether there is no edge anywhere."""
-    return found.edged == 0 and found.strong < 0.01
-
-
-def flat(found: Statistics) -> bool:
-    """Return whether all is even but for edges between a few tones."""
-    if found.equal > 0.93 or (found.tones > 0.97 and found.hard > 0.002):
-        return True
-    bare = found.medium < 0.12 * found.strong
-    return bare and found.strong > 0.01 and found.two_sided > 0.72
-
-
-def weighed(found: Statistics) -> Floats:
-    """Return what the rows of `_WEIGHTS` are for, (16,)."""
-    return np.array(
-        [
-            found.equal,
-            np.log(found.soft + 0.01),
-            np.log(found.hard + 0.002),
-            np.log(found.medium + 0.01),
-            np.log(found.strong + 0.01),
-            found.two_sided,
-            found.tones,
-            np.log(1.03 - found.tones),
-            found.entropy,
-            found.ground,
-            found.written,
-            found.quiet,
-            found.edged,
-            found.broad,
-            np.log(found.unfitted + 1),
-            min(1.2, found.near),
-        ]
-    )
-
-
-_WEIGHTS = np.array(
-    [
-        [-1.49, 12.15],  # equal
-        [1.59, 2.75],  # soft
-        [-0.36, -1.69],  # hard
-        [-0.59, -2.32],  # medium
-        [1.83, -2.15],  # strong
-        [8.87, 16.93],  # two_sided
-        [19.28, 14.48],  # tones
-        [-1.26, -0.38],  # few_tones
-        [-0.31, 0.83],  # entropy
-        [-6.31, 3.31],  # ground
-        [11.04, 9.39],  # written
-        [-0.63, -20.83],  # quiet
-        [-2.07, 12.38],  # edged
-        [-8.3, -6.16],  # broad
-        [-0.47, -1.55],  # unfitted
-        [3.21, 1.25],  # near
-    ]
-)
-"""For a document or drawing, and for a flat graphic; logits less a constant."""
-_FROM = (13.51, 31.35)
-"""What the sums must exceed: where the worst of the sources that were fitted on had few above."""

@@ -1,0 +1,238 @@
+"""Fit `dgsforensics.pictures.domain`: graphics, documents, gradients and noise against photographs.
+
+    python benchmarks/domain_fit.py --manifest FILE [--manifest FILE] --images DIR --cache DIR
+
+Writes `weights/domain.json`. Photographs and generated pictures of the corpus, art left out: the
+half that `domain.py` does not report on, at most `LIMIT` of a source and generator; and pictures
+of `graphics.py` and `patterns.py`. All as they are, re-compressed and reduced; photographs also
+blurred, dark, pale, letterboxed and cut out on white. Every source weighs alike.
+
+A multinomial logistic regression tells the classes apart. A class is named from the log-odds
+against a photograph that the worst of the sources has above it for 1 % of its photographs in these
+versions, or generated pictures for 0.4 %. Statistics are kept in `--cache`, so a run that was
+stopped goes on; when `measure`, `graphics.py` or `patterns.py` has changed, it has to be a new
+folder.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import graphics
+import numpy as np
+import patterns
+from domain import fitted_on, half
+from PIL import Image, ImageFilter, ImageOps
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from dgsforensics.datasets.labelled import Sample, as_sample, read
+from dgsforensics.detector.backbone import sha256_of
+from dgsforensics.pictures import decoder, domain
+from dgsforensics.pictures.canonical import encode
+from dgsforensics.trainer import splits
+from dgsforensics.trainer.features import FeatureCache
+
+LIMIT = 30
+"""Pictures of a source and generator."""
+PER_KIND = 120
+"""Pictures of each kind of graphics."""
+LARGEST = 1600
+"""Longest side of a photograph before it is treated."""
+PHOTOGRAPHS_WEIGH = 5.0
+"""How much more it matters to leave a photograph alone than to recognise a graphic."""
+OF_SOURCE, OF_GENERATED = 0.01, 0.004
+ENOUGH = 60
+"""Rows of a source from which on its share counts."""
+GENERATED = "generated"
+TOGETHER = 64
+"""Pictures whose statistics are written at once."""
+CLASSES = {
+    domain.PHOTOGRAPH: (),
+    "a single colour": patterns.BLANK,
+    "a smooth gradient": patterns.GRADIENTS,
+    "noise or a pattern": patterns.NOISE,
+    "a document or drawing": graphics.DOCUMENTS,
+    "a flat graphic": graphics.GRAPHICS,
+}
+"""Kinds of pictures by class."""
+OUT = Path(__file__).parent.parent / "weights" / "domain.json"
+Treatment = Callable[[Image.Image], Image.Image]
+
+ANY: dict[str, Treatment] = {
+    "as it is": lambda image: image,
+    "JPEG 60": lambda image: encode(image, "JPEG", 60),
+    "half": half,
+    "half, JPEG 75": lambda image: encode(half(image), "JPEG", 75),
+}
+
+
+def levels(factor: float, offset: float) -> Treatment:
+    return lambda image: image.point([factor * level + offset for level in range(256)] * 3)
+
+
+def cut_out(image: Image.Image) -> Image.Image:
+    """The middle on a white ground, as in a shop."""
+    width, height = image.size
+    mask = Image.new("L", image.size)
+    box = width // 4, height // 4, width - width // 4, height - height // 4
+    mask.paste(255, box)
+    return Image.composite(image, Image.new("RGB", image.size, "white"), mask)
+
+
+PHOTOGRAPHS = ANY | {
+    "blurred": lambda image: image.filter(ImageFilter.GaussianBlur(image.width / 100)),
+    "dark": levels(0.25, 0),
+    "pale": levels(0.3, 150),
+    "letterboxed": lambda image: ImageOps.expand(image, (0, image.height // 5), "black"),
+    "cut out": cut_out,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Statistics of pictures, a row a version."""
+
+    group: np.ndarray
+    """(N,) source of a photograph, `GENERATED`, or kind of a graphic."""
+    features: np.ndarray
+    """(N, 18) as `domain.features`."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--manifest", type=Path, action="append", required=True)
+    parser.add_argument("--images", type=Path, required=True, help="root of the manifests' paths")
+    parser.add_argument("--cache", type=Path, required=True, help="folder for statistics")
+    options = parser.parse_args()
+    cache = FeatureCache(options.cache)
+    photographs = rows(cache, PHOTOGRAPHS, of_corpus(options))
+    drawn = rows(cache, ANY, ((kind, f"{kind} {i}", loader(kind, i)) for kind, i in numbers()))
+    weights, bias = fit(photographs, drawn)
+    model = domain.DomainModel(tuple(CLASSES), weights, bias, np.zeros(len(CLASSES)))
+    cuts = cut_offs(photographs, domain.log_odds(model, photographs.features))
+    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "pillow", "scikit-learn"))
+    names = np.unique(photographs.group)
+    stored = {
+        "origin": {
+            "command": "benchmarks/domain_fit.py",
+            "versions": versions,
+            "manifests": [sha256_of(file) for file in options.manifest],
+            "photographs": int((photographs.group != GENERATED).sum()),
+            "sources": len(names) - (GENERATED in names),
+            "generated": int((photographs.group == GENERATED).sum()),
+            "graphics": len(drawn.group),
+            "false_positive_rate": {"photographs": OF_SOURCE, "generated": OF_GENERATED},
+        },
+        "classes": list(CLASSES),
+        "weights": [dict(zip(domain.names(), row.tolist(), strict=True)) for row in weights],
+        "bias": bias.tolist(),
+        "thresholds": dict(zip(list(CLASSES)[1:], cuts.tolist(), strict=True)),
+    }
+    OUT.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+    for part in (photographs, drawn):
+        above = (domain.log_odds(model, part.features) > cuts).any(axis=1)
+        for name in np.unique(part.group):
+            print(f"{name}: {above[part.group == name].mean():.1%} of {sum(part.group == name)}")
+
+
+def numbers() -> Iterator[tuple[str, int]]:
+    kinds = [kind for drawn in CLASSES.values() for kind in drawn]
+    return ((kind, number) for kind in kinds for number in range(PER_KIND))
+
+
+def loader(kind: str, number: int) -> Callable[[], Image.Image]:
+    module = patterns if kind in patterns.KINDS else graphics
+    return lambda: module.draw(kind, number)
+
+
+def of_corpus(options: argparse.Namespace) -> Iterator[tuple[str, str, Callable[[], Image.Image]]]:
+    listed = [as_sample(row) for file in options.manifest for row in read(file, options.images)]
+    listed = [sample for sample in listed if sample.path.exists()]
+    chosen = splits.capped([s for s in listed if s.style != "art"], LIMIT, LIMIT)
+    for sample in chosen:
+        if fitted_on(sample.path.relative_to(options.images)):
+            yield (
+                sample.source if sample.generator is None else GENERATED,
+                sample.sha256,
+                opener(sample),
+            )
+
+
+def opener(sample: Sample) -> Callable[[], Image.Image]:
+    def opened() -> Image.Image:
+        image = Image.fromarray(decoder.load(sample.path).pixels)
+        image.thumbnail((LARGEST, LARGEST))
+        return image
+
+    return opened
+
+
+def rows(
+    cache: FeatureCache,
+    treatments: dict[str, Treatment],
+    pictures: Iterator[tuple[str, str, Callable[[], Image.Image]]],
+) -> Rows:
+    """Every picture (group, name, how to get it) in every version that is large enough."""
+    listed = list(pictures)
+    fresh: dict[str, np.ndarray] = {}
+    for number, (_, name, opened) in enumerate(listed, 1):
+        if name not in cache:
+            image = opened()
+            versions = (np.asarray(treatment(image)) for treatment in treatments.values())
+            fresh[name] = np.stack([statistics(version) for version in versions])
+        if len(fresh) == TOGETHER or (fresh and number == len(listed)):
+            cache.add(fresh)
+            fresh = {}
+            print(f"{number} of {len(listed)} pictures", file=sys.stderr, flush=True)
+    groups, stored = [], []
+    for group, name, _ in listed:
+        [values] = cache.take([name])
+        values = values[np.isfinite(values).all(axis=1)]
+        groups += [group] * len(values)
+        stored += [domain.features(domain.DomainStatistics(*row.tolist())) for row in values]
+    return Rows(np.array(groups), np.stack(stored))
+
+
+def statistics(pixels: np.ndarray) -> np.ndarray:
+    """Those of `domain.measure`; not numbers for what is too small."""
+    height, width, _ = pixels.shape
+    if min(height, width) < domain.SHORTEST or height * width < domain.FEWEST:
+        return np.full(len(domain.names()), np.nan)
+    return np.array(dataclasses.astuple(domain.measure(pixels)))
+
+
+def fit(photographs: Rows, drawn: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (C, F) and bias (C,) on the features as they are, to four digits."""
+    _, inverse, counts = np.unique(photographs.group, return_inverse=True, return_counts=True)
+    alike = 1 / np.maximum(counts, ENOUGH)[inverse]
+    classes = {kind: number for number, kinds in enumerate(CLASSES.values()) for kind in kinds}
+    labels = np.r_[np.zeros(len(alike), int), [classes[kind] for kind in drawn.group.tolist()]]
+    share = np.bincount(labels[len(alike) :])[labels[len(alike) :]]
+    weighs = np.r_[alike / alike.sum() * PHOTOGRAPHS_WEIGH, 1 / share]
+    scaler = StandardScaler().fit(np.r_[photographs.features, drawn.features])
+    values = scaler.transform(np.r_[photographs.features, drawn.features])
+    model = LogisticRegression(C=100.0, max_iter=5000)
+    model.fit(values, labels, sample_weight=weighs / weighs.mean())
+    weights = model.coef_ / scaler.scale_
+    bias = model.intercept_ - weights @ scaler.mean_
+    return (np.vectorize(lambda value: float(f"{value:.6g}"))(part) for part in (weights, bias))
+
+
+def cut_offs(photographs: Rows, odds: np.ndarray) -> np.ndarray:
+    """The highest of the log-odds (C - 1,) that the sources ask for, class by class."""
+    share = {GENERATED: OF_GENERATED}
+    names, counts = np.unique(photographs.group, return_counts=True)
+    asked = [
+        np.quantile(odds[photographs.group == name], 1 - share.get(name, OF_SOURCE), axis=0)
+        for name in names[counts >= ENOUGH].tolist()
+    ]
+    return np.max(asked, axis=0).round(3)
+
+
+if __name__ == "__main__":
+    main()
