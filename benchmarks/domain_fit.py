@@ -7,9 +7,10 @@ half that `domain.py` does not report on, at most `LIMIT` of a source and genera
 of `graphics.py` and `patterns.py`. All as they are, re-compressed and reduced; photographs also
 blurred, dark, pale, letterboxed and cut out on white. Every source weighs alike.
 
-A multinomial logistic regression tells the classes apart. A class is named from the log-odds
-against a photograph that the worst of the sources has above it for 1 % of its photographs in these
-versions, or generated pictures for 0.4 %. Statistics are kept in `--cache`, so a run that was
+A multinomial logistic regression tells the classes apart. A class is named where its log-odds against
+a photograph are positive and above those that a share `FALSE_POSITIVE_RATE` of the photographs in
+these versions reaches, sources counting alike. Images that the recipe of the bundled detector names
+as no pictures to train on are left out. Statistics are kept in `--cache`, so a run that was
 stopped goes on; when `measure`, `graphics.py` or `patterns.py` has changed, it has to be a new
 folder.
 """
@@ -18,6 +19,7 @@ import argparse
 import dataclasses
 import json
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -43,11 +45,10 @@ PER_KIND = 120
 """Pictures of each kind of graphics."""
 LARGEST = 1600
 """Longest side of a photograph before it is treated."""
-PHOTOGRAPHS_WEIGH = 5.0
-"""How much more it matters to leave a photograph alone than to recognise a graphic."""
-OF_SOURCE, OF_GENERATED = 0.01, 0.004
+FALSE_POSITIVE_RATE = 0.003
+"""Of photographs, every source alike, above the threshold of a class."""
 ENOUGH = 60
-"""Rows of a source from which on its share counts."""
+"""Rows from which on a source weighs no more."""
 GENERATED = "generated"
 TOGETHER = 64
 """Pictures whose statistics are written at once."""
@@ -60,6 +61,8 @@ CLASSES = {
     "a flat graphic": graphics.GRAPHICS,
 }
 """Kinds of pictures by class."""
+RECIPE = Path(__file__).parent.parent / "weights" / "dgs-b16.toml"
+"""Names the images that are no pictures to train on: drawings, documents, screenshots."""
 OUT = Path(__file__).parent.parent / "weights" / "domain.json"
 Treatment = Callable[[Image.Image], Image.Image]
 
@@ -126,7 +129,7 @@ def main() -> None:
             "sources": len(names) - (GENERATED in names),
             "generated": int((photographs.group == GENERATED).sum()),
             "graphics": len(drawn.group),
-            "false_positive_rate": {"photographs": OF_SOURCE, "generated": OF_GENERATED},
+            "false_positive_rate": FALSE_POSITIVE_RATE,
         },
         "classes": list(CLASSES),
         "weights": [dict(zip(domain.names(), row.tolist(), strict=True)) for row in weights],
@@ -152,7 +155,8 @@ def loader(kind: str, number: int) -> Callable[[], Image.Image]:
 
 def of_corpus(options: argparse.Namespace) -> Iterator[tuple[str, str, Callable[[], Image.Image]]]:
     listed = [as_sample(row) for file in options.manifest for row in read(file, options.images)]
-    listed = [sample for sample in listed if sample.path.exists()]
+    left_out = tuple(tomllib.loads(RECIPE.read_text())["sources"]["exclude_images"])
+    listed = [s for s in listed if s.path.exists() and not s.sha256.startswith(left_out)]
     chosen = splits.capped([s for s in listed if s.style != "art"], LIMIT, LIMIT)
     for sample in chosen:
         if fitted_on(sample.path.relative_to(options.images)):
@@ -208,12 +212,11 @@ def statistics(pixels: np.ndarray) -> np.ndarray:
 
 def fit(photographs: Rows, drawn: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Weights (C, F) and bias (C,) on the features as they are, to four digits."""
-    _, inverse, counts = np.unique(photographs.group, return_inverse=True, return_counts=True)
-    alike = 1 / np.maximum(counts, ENOUGH)[inverse]
+    source = alike(photographs)
     classes = {kind: number for number, kinds in enumerate(CLASSES.values()) for kind in kinds}
-    labels = np.r_[np.zeros(len(alike), int), [classes[kind] for kind in drawn.group.tolist()]]
-    share = np.bincount(labels[len(alike) :])[labels[len(alike) :]]
-    weighs = np.r_[alike / alike.sum() * PHOTOGRAPHS_WEIGH, 1 / share]
+    labels = np.r_[np.zeros(len(source), int), [classes[kind] for kind in drawn.group.tolist()]]
+    share = np.bincount(labels[len(source) :])[labels[len(source) :]]
+    weighs = np.r_[source / source.sum(), 1 / share]
     scaler = StandardScaler().fit(np.r_[photographs.features, drawn.features])
     values = scaler.transform(np.r_[photographs.features, drawn.features])
     model = LogisticRegression(C=100.0, max_iter=5000)
@@ -223,15 +226,21 @@ def fit(photographs: Rows, drawn: Rows) -> tuple[np.ndarray, np.ndarray]:
     return (np.vectorize(lambda value: float(f"{value:.6g}"))(part) for part in (weights, bias))
 
 
+def alike(photographs: Rows) -> np.ndarray:
+    """Weights (N,) that make every source count the same, small ones less."""
+    _, inverse, counts = np.unique(photographs.group, return_inverse=True, return_counts=True)
+    return 1 / np.maximum(counts, ENOUGH)[inverse]
+
+
 def cut_offs(photographs: Rows, odds: np.ndarray) -> np.ndarray:
-    """The highest of the log-odds (C - 1,) that the sources ask for, class by class."""
-    share = {GENERATED: OF_GENERATED}
-    names, counts = np.unique(photographs.group, return_counts=True)
-    asked = [
-        np.quantile(odds[photographs.group == name], 1 - share.get(name, OF_SOURCE), axis=0)
-        for name in names[counts >= ENOUGH].tolist()
-    ]
-    return np.max(asked, axis=0).round(3)
+    """Thresholds (C - 1,) of the log-odds (N, C - 1)."""
+    weighs = alike(photographs) * (photographs.group != GENERATED)
+    found = []
+    for values in odds.T:
+        order = np.argsort(-values)
+        above = np.cumsum(weighs[order]) / weighs.sum()
+        found.append(max(0.0, values[order[np.searchsorted(above, FALSE_POSITIVE_RATE)]]))
+    return np.round(found, 3)
 
 
 if __name__ == "__main__":
