@@ -39,7 +39,7 @@ from dgsforensics.pictures.canonical import encode
 from dgsforensics.trainer import splits
 from dgsforensics.trainer.features import FeatureCache
 
-LIMIT = 30
+LIMIT = 100
 """Pictures of a source and generator."""
 PER_KIND = 120
 """Pictures of each kind of graphics."""
@@ -47,6 +47,8 @@ LARGEST = 1600
 """Longest side of a photograph before it is treated."""
 FALSE_POSITIVE_RATE = 0.003
 """Of photographs, every source alike, above the threshold of a class."""
+NIGHT = 28
+"""Mean level of a photograph taken at night."""
 ENOUGH = 60
 """Rows from which on a source weighs no more."""
 GENERATED = "generated"
@@ -78,6 +80,12 @@ def levels(factor: float, offset: float) -> Treatment:
     return lambda image: image.point([factor * level + offset for level in range(256)] * 3)
 
 
+def night(image: Image.Image) -> Image.Image:
+    """Darkened to a mean of `NIGHT` levels, unless it is darker."""
+    mean = float(np.asarray(image).mean())
+    return levels(min(1.0, NIGHT / max(mean, 1.0)), 0)(image)
+
+
 def cut_out(image: Image.Image) -> Image.Image:
     """The middle on a white ground, as in a shop."""
     width, height = image.size
@@ -89,7 +97,7 @@ def cut_out(image: Image.Image) -> Image.Image:
 
 PHOTOGRAPHS = ANY | {
     "blurred": lambda image: image.filter(ImageFilter.GaussianBlur(image.width / 100)),
-    "dark": levels(0.25, 0),
+    "dark": night,
     "pale": levels(0.3, 150),
     "letterboxed": lambda image: ImageOps.expand(image, (0, image.height // 5), "black"),
     "cut out": cut_out,
