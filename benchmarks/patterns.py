@@ -59,6 +59,7 @@ def blended(r: Random, way: np.ndarray) -> Image.Image:
 def noise(r: Random) -> Image.Image:
     y, _ = grid(r)
     shape = (*y.shape, int(r.choice([1, 3])))
+    values: np.ndarray
     if r.random() < 0.4:
         values = r.integers(0, 256, shape)
     else:
@@ -85,7 +86,7 @@ def pattern(r: Random) -> Image.Image:
         ((down + across) // period) % 2,
     ][r.integers(4)]
     first, second = np.array(colour(r)), np.array(colour(r))
-    return pixels(np.where(which[..., None] == 1, first, second))
+    return pixels(np.where(np.expand_dims(which, 2) == 1, first, second))
 
 
 BLANK = named(blank)
