@@ -41,13 +41,13 @@ from dgsforensics.pictures.domain_statistics import DomainStatistics, measure
 from dgsforensics.trainer import splits
 from dgsforensics.trainer.features import FeatureCache
 
-LIMIT = 60
+LIMIT = 30
 """Pictures of a source and generator."""
 PER_KIND = 120
 """Pictures of each kind of graphics."""
 LARGEST = 1600
 """Longest side of a photograph before it is treated."""
-FALSE_POSITIVE_RATE = 0.003
+FALSE_POSITIVE_RATE = 0.005
 """Share that may lie above the threshold of a class."""
 REGULARISATION = 0.3
 """C of scikit-learn. With 10 and more, pictures unlike all of these, such as soft gradients with a
@@ -148,9 +148,9 @@ def main() -> None:
     }
     OUT.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     for part in (photographs, drawn):
-        above = (domain.log_odds(model, part.features) > cuts).any(axis=1)
+        above: np.ndarray = np.any(domain.log_odds(model, part.features) > cuts, axis=1)
         for name in np.unique(part.group).tolist():
-            among = above[np.equal(part.group, name)]
+            among = above[part.group == name]
             print(f"{name}: {among.mean():.1%} of {len(among)}")
 
 
