@@ -13,7 +13,8 @@ from dgsforensics.choices import Order
 from dgsforensics.errors import UsageError
 from dgsforensics.judgements import Judgement
 from dgsforensics.records import Mark, Status, Verdict
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.item import Item
+from dgsforensics.review.session import Review
 
 Test = Callable[[Item], bool]
 

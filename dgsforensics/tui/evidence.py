@@ -9,7 +9,8 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from dgsforensics.review.dossier import Similar, describe
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.item import Item
+from dgsforensics.review.session import Review
 
 
 class EvidencePane(VerticalScroll, can_focus=False):
