@@ -47,7 +47,7 @@ PER_KIND = 120
 """Pictures of each kind of graphics."""
 LARGEST = 1600
 """Longest side of a photograph before it is treated."""
-FALSE_POSITIVE_RATE = 0.005
+FALSE_POSITIVE_RATE = 0.003
 """Share that may lie above the threshold of a class."""
 REGULARISATION = 0.3
 """C of scikit-learn. With 10 and more, pictures unlike all of these, such as soft gradients with a
