@@ -28,6 +28,18 @@ class SliceBy(StrEnum):
     SIZE = "size"
 
 
+class Pick(StrEnum):
+    """A kind of rows that can be asked for."""
+
+    FLAGGED = "flagged"
+    INCONCLUSIVE = "inconclusive"
+    NOT_FLAGGED = "not-flagged"
+    FAILED = "failed"
+    """Without a score."""
+    CLAIMS = "claims"
+    """Of files that claim something of how they were made."""
+
+
 class Order(StrEnum):
     """What a list is sorted by."""
 

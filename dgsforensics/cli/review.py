@@ -34,7 +34,8 @@ EPILOG = (
 )
 BUSY_SECONDS = 2.0
 """How long a key may wait for another process that writes into the case."""
-FLAGGED = "verdict:flagged"
+FIRST = "only:flagged,claims"
+"""What is listed where nobody says, and there is any."""
 
 
 @interruptible()
@@ -64,7 +65,7 @@ def review(
             "--filter",
             metavar="QUERY",
             help="What to list, e.g. 'verdict:flagged label:none'; \"\" for all.",
-            show_default="what is flagged",
+            show_default="what is flagged or says how it was made",
         ),
     ] = None,
     sort: Annotated[Order, typer.Option(help="By what.")] = Order.SCORE,
@@ -221,7 +222,7 @@ def _query(review: "Review", query: str | None, sort: Order) -> tuple[str, Order
     from dgsforensics.review import queries
 
     if query is None:
-        query = FLAGGED if queries.listed(review, FLAGGED, Order.SCAN) else ""
+        query = FIRST if queries.listed(review, FIRST, Order.SCAN) else ""
     queries.parse(review, query)  # raises for what it cannot mean
     return query, sort
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dgsforensics.choices import DeviceName
+from dgsforensics.choices import DeviceName, Pick
 from dgsforensics.cli.options import (
     BackboneWeights,
     Batch,
@@ -21,7 +21,7 @@ from dgsforensics.cli.options import (
     unasked,
 )
 from dgsforensics.errors import ExitCode, UsageError
-from dgsforensics.scan.selection import Pick, RowOrder
+from dgsforensics.scan.selection import RowOrder
 
 
 def scan(

@@ -9,10 +9,10 @@ without a known name in front is looked for in path and note, in any case.
 import shlex
 from collections.abc import Callable, Sequence
 
-from dgsforensics.choices import Order
+from dgsforensics.choices import Order, Pick
 from dgsforensics.errors import UsageError
 from dgsforensics.judgements import Judgement
-from dgsforensics.records import Mark, Status, Verdict
+from dgsforensics.records import MADE, Mark, Status, Verdict
 from dgsforensics.review.item import Item
 from dgsforensics.review.session import Review
 
@@ -20,6 +20,7 @@ Test = Callable[[Item], bool]
 
 NAMES = {
     "verdict": "flagged, inconclusive, not-flagged, unreadable or unsupported; several with commas",
+    "only": "flagged, inconclusive, not-flagged, failed or claims: files of any of these kinds",
     "label": "ai, real, unsure, unfit, any or none",
     "score": "0.9.., ..0.2 or 0.5..0.9: the probability",
     "format": "jpeg, png, webp, ...",
@@ -72,6 +73,9 @@ def _word(review: Review, word: str) -> Test:
             known = [*Verdict, Status.UNREADABLE, Status.UNSUPPORTED]
             kinds = _known(name, [_spaced(text) for text in values], known)
             return lambda item: item.kind in kinds
+        case "only":
+            picks = _known(name, [_hyphened(text) for text in values], list(Pick))
+            return lambda item: not _kinds(item).isdisjoint(picks)
         case "label":
             labels = _known(name, values, [*Judgement, "any", "none"])
             return lambda item: _has_label(review.judgement(item), labels)
@@ -119,6 +123,17 @@ def difference(review: Review, item: Item) -> bool | None:
 def _spaced(text: str) -> str:
     """A word as it is spelled everywhere else; in a filter a blank would end it."""
     return text.replace("-", " ").replace("_", " ")
+
+
+def _hyphened(text: str) -> str:
+    return text.replace("_", "-")
+
+
+def _kinds(item: Item) -> set[str]:
+    """What `dgsf scan --only` would list an image for."""
+    scored = item.row.status == Status.SCORED
+    kinds = {item.kind.replace(" ", "-") if scored else Pick.FAILED}
+    return kinds | ({Pick.CLAIMS} if scored and set(item.marks) & set(MADE) else set())
 
 
 def _has_label(label: Judgement | None, wanted: Sequence[str]) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from dgsforensics import console
+from dgsforensics.choices import Pick
 from dgsforensics.errors import ExitCode, UsageError
 from dgsforensics.files.content import is_folder
 from dgsforensics.interrupts import remembered_interrupt
@@ -21,7 +22,7 @@ from dgsforensics.scan import progress
 from dgsforensics.scan.job import Job, prepare
 from dgsforensics.scan.output import ScanEnd
 from dgsforensics.scan.request import ScanRequest
-from dgsforensics.scan.selection import Pick, RowOrder, by_score, claims_of, is_picked
+from dgsforensics.scan.selection import RowOrder, by_score, claims_of, is_picked
 from dgsforensics.wording import listed, printable
 
 
