@@ -35,7 +35,7 @@ FLOORS = (
     {"pictures", "provenance", "datasets"},
     {"detector", "case"},
     {"scan", "review", "evaluation"},
-    {"calibrate", "trainer", "tui"},
+    {"calibrate", "report", "trainer", "tui"},
     {"cli"},
     {"__main__"},
 )
@@ -57,6 +57,7 @@ THIRD_PARTY = {
     },
     "evaluation": {"PIL", "numpy", "platformdirs", "rich"},
     "pictures": {"PIL", "numpy", "pillow_heif", "rawpy", "simplejpeg"},
+    "report": {"PIL"},
     "review": {"numpy"},
     "scan": {"rich"},
     "settings": {"platformdirs"},
