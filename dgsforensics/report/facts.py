@@ -17,6 +17,7 @@ from dgsforensics.judgements import Decision
 from dgsforensics.provenance.strength import leaning_to
 from dgsforensics.records import CaseRow, Evidence, Label, ScoreOrigin, Status, Verdict
 from dgsforensics.review.agreement import Agreement, with_others
+from dgsforensics.review.phrases import JUDGEMENTS
 from dgsforensics.review.scale import Scale
 from dgsforensics.review.session import Item, Review
 
@@ -211,12 +212,13 @@ def claim_conflicts(claims: Iterable[Evidence], verdict: Verdict | None) -> list
     found = []
     if generated and verdict == Verdict.NOT_FLAGGED:
         found.append(
-            f"The file says that it was generated ({_named(generated)}), and the detector did not flag "
-            "it."
+            f"The file says that it was generated ({_named(generated)}), and the detector did not "
+            "flag it."
         )
     if captured and verdict == Verdict.FLAGGED:
         found.append(
-            f"The file says that a camera made it ({_named(captured)}), and the detector flagged it."
+            f"The file says that a camera made it ({_named(captured)}), and the detector flagged "
+            "it."
         )
     if generated and captured:
         found.append(
@@ -241,7 +243,7 @@ def _differing(decisions: Iterable[Decision]) -> list[str]:
     said = {d.reviewer: d.judgement for d in decisions if d.judgement is not None}
     if len(set(said.values())) < 2:
         return []
-    each = ", ".join(f"{name}: {judgement}" for name, judgement in said.items())
+    each = ", ".join(f"{name}: {JUDGEMENTS[judgement]}" for name, judgement in said.items())
     return [f"Reviewers say different things ({each})."]
 
 
@@ -255,7 +257,7 @@ def _share(name: str, images: Iterable[ReportImage]) -> ReviewerShare:
                 seen.add(decision.sha256)
                 notes += bool(decision.note)
                 if decision.judgement is not None:
-                    labels[decision.judgement] += 1
+                    labels[JUDGEMENTS[decision.judgement]] += 1
     return ReviewerShare(name, dict(sorted(labels.items())), notes)
 
 

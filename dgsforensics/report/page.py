@@ -120,9 +120,7 @@ def _scale(image: ReportImage) -> _ScoreScale | None:
         return None
     probability, thresholds = image.scale.calibration.probability, image.scale.thresholds
     lower, upper = probability(thresholds.lower), probability(thresholds.upper)
-    said = f"flagged from {statements.score(upper)}"
-    if lower < upper:
-        said += f", inconclusive from {statements.score(lower)}"
+    said = statements.limits_of(image.scale.calibration, thresholds)
     return _ScoreScale(
         score=f"{100 * image.probability:.2f}",
         lower=f"{100 * lower:.2f}",

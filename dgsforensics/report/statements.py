@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+from dgsforensics.detector.calibration import Calibration, Thresholds
 from dgsforensics.judgements import Decision
 from dgsforensics.provenance.strength import strength
 from dgsforensics.report.facts import CaseReport, ReportImage, ReportScan
 from dgsforensics.review import phrases
+from dgsforensics.review.scale import Scale
 from dgsforensics.wording import counted, listed, percent, rate
 
 NOT_RECORDED = "not recorded"
@@ -50,6 +52,11 @@ def of_case(report: CaseReport) -> Iterator[Fact]:
     yield "folder", NOT_RECORDED if report.root is None else str(report.root)
     unread = sum(len(image.places) for image in report.images if image.verdict is None)
     yield "files", f"{report.files}, of which {unread} gave no score"
+    for scan in report.scans:
+        if scan.scale is not None:
+            made = scan.info.settings
+            yield "detector", f"{made.model}, SHA-256 {made.model_sha256}"
+            yield "thresholds", _thresholds(scan.scale)
     sound = report.verified
     checked = f"{counted(sound.scores, 'score')} of {counted(sound.images, 'image')}"
     yield (
@@ -97,15 +104,9 @@ def of_scan(scan: ReportScan) -> Iterator[Fact]:
     if scan.scale is None:
         yield "thresholds", "not used: nothing that was scored is left"
     else:
-        thresholds, calibration = scan.scale.thresholds, scan.scale.calibration
-        upper = calibration.probability(thresholds.upper)
-        lower = calibration.probability(thresholds.lower)
-        yield "flagged from", f"{score(upper)} (logit {thresholds.upper:.3f})"
-        if thresholds.lower < thresholds.upper:
-            yield "inconclusive from", f"{score(lower)} (logit {thresholds.lower:.3f})"
-        else:
-            yield "inconclusive from", "nowhere: there is no inconclusive range"
-        yield "thresholds chosen by", _said(thresholds.origin)
+        thresholds = scan.scale.thresholds
+        yield "thresholds", _thresholds(scan.scale)
+        yield "as logits", f"{thresholds.upper:.4f} and {thresholds.lower:.4f}"
     yield "false-positive rate asked for", "none" if options.fpr is None else rate(options.fpr)
     chosen = options.probability
     yield "threshold asked for", "none" if chosen is None else score(chosen)
@@ -113,6 +114,19 @@ def of_scan(scan: ReportScan) -> Iterator[Fact]:
     yield "precision and device of each score", NOT_RECORDED
     yield "left out on request", ", ".join(options.exclude) or "nothing"
     yield "archives", "read as folders" if options.archives else "not looked into"
+
+
+def limits_of(calibration: Calibration, thresholds: Thresholds) -> str:
+    """Return from where on images are flagged and inconclusive."""
+    said = f"flagged from {score(calibration.probability(thresholds.upper))}"
+    if thresholds.lower < thresholds.upper:
+        said += f", inconclusive from {score(calibration.probability(thresholds.lower))}"
+    return said
+
+
+def _thresholds(scale: Scale) -> str:
+    said = limits_of(scale.calibration, scale.thresholds)
+    return f"{said}; chosen by: {_said(scale.thresholds.origin)}"
 
 
 def _left_out(scan: ReportScan) -> str:
@@ -141,13 +155,9 @@ def of_image(image: ReportImage) -> Iterator[Fact]:
     else:
         made = image.origin
         yield "scored", f"{moment(made.time)}, by dgsforensics {made.tool_version}"
-        yield "with the detector file", made.model_sha256
-    yield "in the scan begun", scan_name(image)
-
-
-def scan_name(image: ReportImage) -> str:
-    """Return when the scan began that an image is from."""
-    return NOT_RECORDED if image.scale is None else moment(image.scale.scan.started.isoformat())
+        if image.scale is None or made.model_sha256 != image.scale.scan.settings.model_sha256:
+            yield "with the same weights in the detector file", made.model_sha256
+    yield "in scan", str(image.row.scan_id)
 
 
 def claims(image: ReportImage) -> list[tuple[str, str, str, str]]:
