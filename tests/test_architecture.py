@@ -466,6 +466,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         ["models", "--help"],
         ["models", "list", "--help"],
         ["label", "--help"],
+        ["report", "--help"],
+        ["inspect", "--help"],
         ["export", "--help"],
         ["apply", "--help"],
         ["case", "verify", "--help"],
