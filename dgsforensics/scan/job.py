@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from platform import python_version
 
 from dgsforensics.case import location, relocation, scores, store
 from dgsforensics.case.recording import Scan
@@ -32,6 +33,9 @@ from dgsforensics.scan import output
 from dgsforensics.scan.request import ScanRequest
 
 logger = logging.getLogger(__name__)
+
+_DECIDE_A_SCORE = ("torch", "open_clip_torch", "pillow", "numpy")
+"""Distributions whose version may move the last digits of a score."""
 
 
 @dataclass(frozen=True)
@@ -59,34 +63,38 @@ class Job:
         with ExitStack() as stack:
             scans: list[Scan] = []
             kept: Scan | None = None
+            request, opened, everything = self.request, None, None
             if self.case is not None:
                 opened = stack.enter_context(store.Case.open(self.case))
+            if opened is not None or (request.use_cache and not request.makes_case):
                 everything = stack.enter_context(scores.opened())
-                for known in filter(None, (opened, everything)):
-                    scores.adopt(known, self._weights_of(scores.without_weights(known)))
-                settings = self._settings()
+            for known in filter(None, (opened, everything)):
+                scores.adopt(known, self._weights_of(scores.without_weights(known)))
+            settings = self._settings()
+            if opened is not None:
                 scans.append(opened.begin_scan(settings))
-                if everything is not None:
+            if everything is not None:
+                if opened is not None:
                     scores.note_source(everything, opened.path)
-                    kept = everything.begin_scan(replace(settings, options=ScanOptions()))
+                kept = everything.begin_scan(replace(settings, options=ScanOptions()))
             yield self._scores(scans, kept)
 
     def _scores(self, scans: list[Scan], kept: Scan | None) -> Iterator[list[Prediction | Failure]]:
         request = self.request
-        known = _known([*scans, *([] if kept is None else [kept])])
+        every = [*scans, *([] if kept is None else [kept])]
         for rows in self.detector.scan_batches(
             self.found,
             batch=request.batch,
             workers=request.workers,
             limits=request.limits,
-            known=known if scans and request.use_cache else None,
+            known=_known(every) if every and request.use_cache else None,
         ):
             for scan in scans:
                 scan.record(rows)
             if kept is not None:
                 kept.remember(rows)
             yield rows
-        for scan in [*scans, *([] if kept is None else [kept])]:
+        for scan in every:
             scan.finish()
 
     def _weights_of(self, files: set[str]) -> dict[str, str]:
@@ -117,6 +125,8 @@ class Job:
                     calibration.intercept,
                     **asdict(self.detector.thresholds),
                 ),
+                versions={"Python": python_version(), **{n: version(n) for n in _DECIDE_A_SCORE}},
+                left_out=self.left_out,
                 others={"limits": asdict(self.request.limits)},
             ),
         )
@@ -152,7 +162,8 @@ def prepare(request: ScanRequest) -> Job:
     pixel_limit.lift()
     case = request.case
     # What holds no file makes no case.
-    if case is None and request.use_cache and any(isinstance(file, Path) for file in found):
+    has_files = any(isinstance(file, Path) for file in found)
+    if case is None and request.use_cache and request.makes_case and has_files:
         case = location.default_path(paths)
         if not case.exists() and (renamed := relocation.follow_renamed(paths, found, case)):
             logger.warning("%s was renamed: its case goes on here", renamed)
