@@ -23,6 +23,7 @@ from dgsforensics.tui import graphics, viewport
 from dgsforensics.tui.decoding import DecodedPicture, from_image
 from dgsforensics.tui.graphics import BLOCKS, HALVES, SEXTANTS, TEXT, Protocol, Renderer, choose
 from dgsforensics.tui.heat import matters, on_scale, signs, tinted
+from dgsforensics.tui.overview import framed
 from dgsforensics.tui.picture import PicturePane
 from dgsforensics.tui.terminal import TerminalAnswer
 from dgsforensics.tui.viewport import STEPS, View, cut, fitting, frame, panned, scaled, zoomed
@@ -103,6 +104,13 @@ def rounded(image: Image.Image) -> np.ndarray:
 
 def shot(width: int, height: int, seed: int = 0) -> DecodedPicture:
     return from_image(photo(width, height, seed))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_over_the_picture(monkeypatch, request):
+    """Without the frame that says where one is, but where it is asked for."""
+    if "overview" not in request.node.name:
+        monkeypatch.setattr("dgsforensics.tui.overview.framed", lambda image, *_: image)
 
 
 # Geometry
@@ -379,7 +387,7 @@ def test_what_is_said_in_place_of_a_picture():
         assert pane.scale is None
         assert pane.visible_box is None
         pane.show(shot(30, 20), "文" * 60 + ".png")
-        assert words(lines(pane)[-1]).endswith("… · fit 100% · 30x20")
+        assert words(lines(pane)[-1]).endswith("文.png · fit 100% · 30x20")
 
     drive(steps)
 
@@ -387,11 +395,53 @@ def test_what_is_said_in_place_of_a_picture():
 def test_a_narrow_caption_keeps_the_name_and_the_scale_or_what_the_map_means():
     async def steps(pane, pilot):
         pane.show(shot(300, 200), "IMG_20240501_1234.jpg")
-        assert words(lines(pane)[-1]) == "IMG_20240501_1… · fit 8%"
+        assert words(lines(pane)[-1]) == "IMG_202…234.jpg · fit 8%"
         pane.heat([(LEFT_HALF, 1.0)])
-        assert words(lines(pane)[-1]) == "red AI, blue real · IMG…"
+        assert words(lines(pane)[-1]) == "red AI, blue real · I…pg"
 
     drive(steps, (24, 24))
+
+
+# Where one is
+
+
+def test_an_overview_says_where_one_is():
+    size = (1000, 500)
+    view = scaled(View(), size, (200, 100), 1.0)
+    for fine in ((1, 1), (8, 4)):
+        seen = {}
+        for name, dx in (("left", -1e9), ("right", 1e9)):
+            shown = frame(panned(view, size, (200, 100), dx, 0), size, (200, 100))
+            plain = Image.new("RGB", (200 * fine[0], 100 * fine[1]), (128, 128, 128))
+            pixels = np.asarray(framed(plain, shown, size))
+            rows, columns = np.nonzero((pixels != 128).any(axis=2))
+            assert (rows.max() + 1, columns.max() + 1) == (100 * fine[1], 200 * fine[0])
+            box = pixels[rows.min() :, columns.min() :, 0]
+            assert box.shape == (22 * fine[1], 44 * fine[0])  # of the picture's shape
+            seen[name] = np.nonzero(box[box.shape[0] // 2] == 255)[0].mean() / box.shape[1]
+        assert seen["left"] < 0.4 and seen["right"] > 0.6
+
+
+def test_an_overview_is_left_away_where_all_is_seen_or_there_is_no_room():
+    image = photo(40, 30)
+    whole = frame(View(), (400, 300), (40, 30))
+    assert framed(image, whole, (400, 300)) is image
+    part = frame(scaled(View(), (400, 300), (12, 10), 1.0), (400, 300), (12, 10))
+    small = image.crop((0, 0, 12, 10))
+    assert framed(small, part, (400, 300)) is small
+
+
+def test_an_overview_is_on_the_screen_at_one_to_one():
+    async def steps(pane, pilot):
+        pane.show(shot(400, 400), "a.png")
+        fitted = colours(pane)[40:46, 76:80]
+        assert not (fitted == 255).all(axis=2).any()
+        pane.actual()
+        pane.pan(-1000, -1000)
+        # White are the frame and, in its upper left corner, what can be seen.
+        assert (colours(pane)[45, 62:80] == 255).all()
+
+    drive(steps)
 
 
 # Two pictures

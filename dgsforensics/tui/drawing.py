@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.segment import Segment
 from textual.strip import Strip
 
-from dgsforensics.tui import blocks, graphics, viewport
+from dgsforensics.console import shortened
+from dgsforensics.tui import blocks, graphics, overview, viewport
 from dgsforensics.tui.decoding import DecodedPicture
 from dgsforensics.tui.graphics import Protocol, Renderer
 from dgsforensics.tui.heat import FULL_ODDS, LEAST_ODDS, Heat, matters, signs, tinted
@@ -95,6 +96,7 @@ def in_characters(
         over = signs(part.frame, renderer.cell, part.heat)
     elif part.heat:
         image = tinted(image, part.frame, renderer.cell, part.heat)
+    image = overview.framed(image, part.frame, part.shot.size)
     if symbols is None:
         ramp = blocks.RAMP if is_dark else blocks.RAMP[::-1]
         return blocks.in_letters(image, part.frame, part.cells, over, ramp)
@@ -114,6 +116,7 @@ def in_pixels(
     image = viewport.cut(part.shot, part.frame)
     if part.heat:
         image = tinted(image, part.frame, renderer.cell, part.heat)
+    image = overview.framed(image, part.frame, part.shot.size)
     canvas = Image.new("RGB", part.room, background)
     canvas.paste(image, (part.frame.left, part.frame.top))
     if renderer.protocol is Protocol.SIXEL:
@@ -137,25 +140,19 @@ def caption(part: Part, has_colour: bool) -> Strip:
         legend = LEGEND[has_colour] if matters(part.heat) else NO_REGION
         if cell_len(legend) > columns:
             legend = legend.rpartition(",")[0] or legend
-        while facts and cell_len(_joined(legend, _shortened(name, NAME_COLUMNS), *facts)) > columns:
+        while facts and cell_len(_joined(legend, shortened(name, NAME_COLUMNS), *facts)) > columns:
             facts.pop()
         space = columns - cell_len(_joined(legend, "", *facts))
-        named = [_shortened(name, space)] if space > 1 else []
+        named = [shortened(name, space)] if space > 1 else []
         return _line(_joined(legend, *named, *facts), columns)
-    while len(facts) > 1 and cell_len(_joined(_shortened(name, NAME_COLUMNS), *facts)) > columns:
+    while len(facts) > 1 and cell_len(_joined(shortened(name, NAME_COLUMNS), *facts)) > columns:
         facts.pop()
     space = columns - cell_len(_joined("", *facts))
-    return _line(_joined(_shortened(name, space), *facts), columns)
+    return _line(_joined(shortened(name, space), *facts), columns)
 
 
 def _joined(*texts: str) -> str:
     return " · ".join(texts)
-
-
-def _shortened(name: str, columns: int) -> str:
-    if cell_len(name) <= columns:
-        return name
-    return set_cell_size(name, max(0, columns - 1)) + "…"
 
 
 def message(part: Part) -> list[Strip]:
@@ -172,6 +169,15 @@ def message(part: Part) -> list[Strip]:
     above = (rows - len(wrapped)) // 2
     lines = [""] * above + [" " * ((columns - cell_len(line)) // 2) + line for line in wrapped]
     return [_line(line, columns) for line in lines + [""] * (rows - len(lines))]
+
+
+def beside(first: list[Strip], *second: list[Strip], size: tuple[int, int]) -> list[Strip]:
+    """Return the rows of a pane of `size` with one part, or two and a gap between them."""
+    lines = first
+    if second:
+        gap = empty(1, len(first))
+        lines = [Strip.join(row) for row in zip(first, gap, *second, strict=True)]
+    return [*lines, *empty(size[0], size[1] - len(lines))]
 
 
 def empty(columns: int, rows: int) -> list[Strip]:

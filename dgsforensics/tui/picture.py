@@ -4,7 +4,6 @@ With half blocks and letters all drawing happens when a line is asked for; real 
 are made in a thread, and until they arrive the place is empty or shows the view before.
 """
 
-import logging
 from functools import partial
 
 from rich.style import Style
@@ -15,17 +14,14 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from dgsforensics.judgements import Showing, Sight
-from dgsforensics.tui import drawing, graphics, viewport
+from dgsforensics.tui import drawing, graphics, pixels, viewport
 from dgsforensics.tui.arrival import ANSWER_SECONDS, Arrival
 from dgsforensics.tui.decoding import DecodedPicture
 from dgsforensics.tui.drawing import Part
 from dgsforensics.tui.graphics import Protocol, Renderer
 from dgsforensics.tui.heat import Heat
+from dgsforensics.tui.pixels import DrawnParts
 from dgsforensics.tui.viewport import Box, View
-
-_log = logging.getLogger(__name__)
-
-_Pixels = list[tuple[Part, list[Strip] | str]]
 
 
 class PicturePane(Widget):
@@ -39,19 +35,13 @@ class PicturePane(Widget):
 
         bubble = False
 
-        def __init__(self, generation: int, drawn: _Pixels | None) -> None:
+        def __init__(self, generation: int, drawn: DrawnParts | None) -> None:
             super().__init__()
             self.generation = generation
             self.drawn = drawn
 
-    def __init__(
-        self,
-        renderer: Renderer = graphics.BLOCKS,
-        *,
-        id: str | None = None,
-        classes: str | None = None,
-    ) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self, renderer: Renderer = graphics.BLOCKS) -> None:
+        super().__init__()
         self._renderer = renderer
         self._pictures: list[tuple[DecodedPicture | None, str]] = [(None, "")]
         self._view = View()
@@ -61,7 +51,7 @@ class PicturePane(Widget):
         """Where the mouse was last while it drags."""
         self._lines: list[Strip] | None = None
         self._lines_for: object = None
-        self._drawn: _Pixels = []
+        self._drawn: DrawnParts = []
         self._generation = 0
         self._is_drawing = False
         self.arrival = Arrival()
@@ -230,7 +220,7 @@ class PicturePane(Widget):
         x, y = self.content_region.offset
         end = (self.region.x + crop.right, self.region.y + crop.bottom - 1)
         for part in self._parts():
-            sequence = self._pixels_of(part)
+            sequence = pixels.of(self._drawn, part)
             if isinstance(sequence, str):
                 lines[-1] = graphics.painted_over(lines[-1], sequence, (x + part.left, y), end)
         return lines
@@ -251,7 +241,7 @@ class PicturePane(Widget):
         shot = self._pictures[0][0]
         if shot is None or shot.image is None or not self._renderer.has_pixels:
             return shot is not None
-        return self._pixels_of(self._parts()[0]) is not None
+        return pixels.of(self._drawn, self._parts()[0]) is not None
 
     def _change(self) -> None:
         self._lines = None
@@ -272,19 +262,14 @@ class PicturePane(Widget):
         return self.app.console.color_system or "truecolor"
 
     def _draw(self) -> list[Strip]:
-        columns = [self._draw_part(part) for part in self._parts()]
-        gap = drawing.empty(1, len(columns[0]))
-        lines = columns[0]
-        if len(columns) == 2:
-            lines = [Strip.join(row) for row in zip(columns[0], gap, columns[1], strict=True)]
-        return [*lines, *drawing.empty(self.size.width, self.size.height - len(lines))]
+        return drawing.beside(*(self._draw_part(part) for part in self._parts()), size=self.size)
 
     def _draw_part(self, part: Part) -> list[Strip]:
         if part.frame is None:
             return drawing.message(part)
         if self._renderer.has_pixels:
-            pixels = self._pixels_of(part)
-            lines = pixels if isinstance(pixels, list) else drawing.empty(*part.cells)
+            drawn = pixels.of(self._drawn, part)
+            lines = drawn if isinstance(drawn, list) else drawing.empty(*part.cells)
         else:
             is_dark = self.app.current_theme.dark
             lines = drawing.in_characters(part, self._renderer, self._colours, is_dark=is_dark)
@@ -292,35 +277,13 @@ class PicturePane(Widget):
 
     # Real pixels
 
-    def _pixels_of(self, part: Part) -> list[Strip] | str | None:
-        """Return what was drawn last for a part: perhaps an earlier view, but never another
-        picture.
-        """
-        for drawn, pixels in self._drawn:
-            if (drawn.shot, drawn.cells, drawn.left) == (part.shot, part.cells, part.left):
-                return pixels
-        return None
-
     def _draw_pixels(self) -> None:
         self._is_drawing = True
-        background = self.background_colors[1].rgb
-        work = partial(self._make_pixels, self._generation, self._parts(), background)
-        self.run_worker(work, thread=True, group="pixels")
-
-    def _make_pixels(
-        self, generation: int, parts: list[Part], background: tuple[int, int, int]
-    ) -> None:
-        """Make the pixels of the pane; runs in a thread."""
-        drawn: _Pixels | None = None
-        try:
-            drawn = [
-                (part, drawing.in_pixels(part, self._renderer, background, self.app.console))
-                for part in parts
-                if part.frame is not None
-            ]
-        except Exception:  # whatever the terminal and the extra make of it, blocks can be shown
-            _log.warning("no picture could be drawn in pixels", exc_info=True)
-        self.post_message(self.Drawn(generation, drawn))
+        generation, background = self._generation, self.background_colors[1].rgb
+        make = partial(pixels.make, self._parts(), self._renderer, background, self.app.console)
+        self.run_worker(
+            lambda: self.post_message(self.Drawn(generation, make())), thread=True, group="pixels"
+        )
 
     def on_picture_pane_drawn(self, message: Drawn) -> None:
         """Show what the thread has made, and go on with what was asked for meanwhile."""
