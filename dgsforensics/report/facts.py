@@ -17,9 +17,10 @@ from dgsforensics.judgements import Decision
 from dgsforensics.provenance.strength import leaning_to
 from dgsforensics.records import CaseRow, Evidence, Label, ScoreOrigin, Status, Verdict
 from dgsforensics.review.agreement import Agreement, with_others
+from dgsforensics.review.item import Item
 from dgsforensics.review.phrases import JUDGEMENTS
 from dgsforensics.review.scale import Scale
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.session import Review
 
 
 class Attention(StrEnum):
