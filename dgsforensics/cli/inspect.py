@@ -1,5 +1,7 @@
 """`dgsf inspect`: all about one file, on one page."""
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -86,7 +88,8 @@ def inspect(
     if as_json:
         output.show(inspection_page.as_json(found))
     else:
-        output.show(*inspection_page.lines(found))
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        output.show(*inspection_page.lines(found, width))
     raise typer.Exit(_exit_code([one.row for one in found.files]))
 
 

@@ -10,7 +10,7 @@ from dgsforensics.errors import ImageError, UsageError
 from dgsforensics.files import content
 from dgsforensics.records import Failure, Prediction
 from dgsforensics.report import structure
-from dgsforensics.report.facts import claim_conflicts
+from dgsforensics.report.facts import card_limits, claim_conflicts
 from dgsforensics.report.structure import FileStructure
 from dgsforensics.review.relations import ALIKE
 from dgsforensics.scan.job import prepare
@@ -58,6 +58,8 @@ class InspectedFiles:
     run: RunInfo
     case: Path | None
     """Where images that look alike were looked for."""
+    limits: tuple[str, ...]
+    """Of the detector, as its card states them."""
     files: tuple[Inspection, ...]
 
 
@@ -72,7 +74,8 @@ def inspect(request: ScanRequest, case: Path | None) -> InspectedFiles:
     known = None if case is None else _known(case)
     with job.begun() as batches:
         rows = [row for batch in batches for row in batch]
-    return InspectedFiles(job.info, case, tuple(_looked_at(row, known) for row in rows))
+    limits = card_limits().get(job.info.model_sha256, ())
+    return InspectedFiles(job.info, case, limits, tuple(_looked_at(row, known) for row in rows))
 
 
 _Known = tuple[dict[str, int], list[tuple[Path, str | None]]]

@@ -1,5 +1,6 @@
 """What an inspection found, as one page for a terminal and as JSON."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -17,23 +18,41 @@ from dgsforensics.tables import to_json
 
 _WIDTH = 50
 """Characters of the scale."""
+_LEAST = 30
+"""Characters of a line, however narrow the terminal."""
 
 Line = tuple[str, str]
 """A name, empty where the value speaks for itself, and the value."""
 
 
-def lines(found: InspectedFiles) -> Iterator[str]:
-    """Yield the lines of all pages, to be shown as a terminal may be shown them."""
+def lines(found: InspectedFiles, width: int | None = None) -> Iterator[str]:
+    """Yield the lines of a page for each file, and what holds for all at the end; `width`: none is longer, but for names and digests."""
     for number, one in enumerate(found.files):
         if number:
             yield ""
         yield str(one.row.path)
-        for title, said in _sections(found, one):
-            yield ""
-            yield title
-            width = max((len(name) for name, _ in said), default=0)
-            for name, value in said:
-                yield f"  {name:<{width}}  {value}".rstrip() if width else f"  {value}"
+        yield from _shown(_sections(found, one), width)
+    yield from _shown(_of_all(found), width)
+
+
+def _shown(sections: Iterator[tuple[str, Sequence[Line]]], width: int | None) -> Iterator[str]:
+    for title, said in sections:
+        yield ""
+        yield title
+        column = max(len(name) for name, _ in said)
+        for name, value in said:
+            head = f"  {name:<{column}}  " if column else "  "
+            yield from _wrapped(head, value, width)
+
+
+def _wrapped(head: str, value: str, width: int | None) -> list[str]:
+    """Return a value in lines, the first behind its name and the others below it."""
+    room = None if width is None else max(_LEAST, width - len(head))
+    if room is None or len(value) <= room:
+        return [(head + value).rstrip()]
+    parts = textwrap.wrap(value, room, break_on_hyphens=False, break_long_words=False)
+    indents = [head, *(" " * len(head) for _ in parts[1:])]
+    return [indent + part for indent, part in zip(indents, parts, strict=True)]
 
 
 def _sections(found: InspectedFiles, one: Inspection) -> Iterator[tuple[str, Sequence[Line]]]:
@@ -41,8 +60,7 @@ def _sections(found: InspectedFiles, one: Inspection) -> Iterator[tuple[str, Seq
     if isinstance(row, Failure):
         yield "No score", [("", f"{row.status}: {row.reason}")]
     else:
-        yield "Score", list(_score(row, found.run))
-        yield "", [("", line) for line in _scale(row, found.run)]
+        yield "Score", [*_score(row, found.run), *_scale(row, found.run)]
     if conflicts := one.conflicts:
         yield "Conflict", [("", line) for line in conflicts]
     yield "What the file claims (not part of the score)", _claims(row)
@@ -50,7 +68,14 @@ def _sections(found: InspectedFiles, one: Inspection) -> Iterator[tuple[str, Seq
     yield "Hashes", list(_hashes(row))
     if found.case is not None:
         yield f"Alike in {found.case}", _alike(one)
+
+
+def _of_all(found: InspectedFiles) -> Iterator[tuple[str, Sequence[Line]]]:
+    """Yield what holds for every file."""
     yield "Limits", [("", line) for line in ALWAYS]
+    if found.limits:
+        title = f"Limits of {found.run.model}, as its card states them"
+        yield title, [("", line) for line in found.limits]
     yield "Not checked", [("", what) for what, _ in NOT_CHECKED]
 
 
@@ -69,7 +94,7 @@ def _score(row: Prediction, run: RunInfo) -> Iterator[Line]:
         yield "scored", f"now, by dgsforensics {run.tool_version}"
 
 
-def _scale(row: Prediction, run: RunInfo) -> list[str]:
+def _scale(row: Prediction, run: RunInfo) -> list[Line]:
     """Return the scale from 0 to 100 percent, and below it where the score stands."""
     places = [(column + 0.5) / _WIDTH for column in range(_WIDTH)]
     drawn = "".join(
@@ -77,7 +102,8 @@ def _scale(row: Prediction, run: RunInfo) -> list[str]:
     )
     column = min(_WIDTH - 1, int(row.probability * _WIDTH))
     legend = "- not flagged  = inconclusive  # flagged"
-    return [f"0% {drawn} 100%", f"{'':{3 + column}}^ {score(row.probability)}", legend]
+    mark = f"{'':{3 + column}}^ {score(row.probability)}"
+    return [("scale", f"0% {drawn} 100%"), ("", mark), ("", legend)]
 
 
 def _claims(row: Prediction | Failure) -> list[Line]:
@@ -104,7 +130,7 @@ def _built(one: Inspection) -> Iterator[Line]:
         return
     yield "pixels", built.mode + (", progressive or interlaced" if built.progressive else "")
     if built.quality is not None:
-        exact = "the tables of libjpeg" if built.quality.exact else "estimated; tables of its own"
+        exact = "the tables of libjpeg" if built.quality.exact else "estimated; other tables"
         yield "JPEG quality", f"{built.quality.quality} ({exact})"
         for number, table in enumerate(built.tables):
             rows = (table[at : at + 8] for at in range(0, 64, 8))
@@ -130,13 +156,15 @@ def _thumbnail(one: Inspection, built: FileStructure) -> str:
     bits = _thumbnail_bits(one)
     size = f"{small.width} x {small.height} pixels"
     if bits is None:
-        return f"{size}, not compared: the picture was not read"
+        return f"{size}, not compared: the picture could not be read whole"
     like = "looks like the picture" if bits <= ALIKE else "DOES NOT LOOK LIKE THE PICTURE"
     return f"{size}, {like} ({bits} of 64 bits differ)"
 
 
 def _thumbnail_bits(one: Inspection) -> int | None:
-    traits = one.row.traits if isinstance(one.row, Prediction) else None
+    if isinstance(one.row, Failure) or one.row.missing:
+        return None
+    traits = one.row.traits
     if one.structure is None or one.structure.thumbnail is None or traits is None:
         return None
     return one.structure.thumbnail.distance(traits.fingerprint)
@@ -167,6 +195,7 @@ def as_json(found: InspectedFiles) -> str:
         "run": asdict(found.run),
         "case": None if found.case is None else str(found.case),
         "limits": list(ALWAYS),
+        "detector_limits": list(found.limits),
         "not_checked": [what for what, _ in NOT_CHECKED],
         "images": [_fields(one) for one in found.files],
     }
