@@ -26,7 +26,10 @@ Line = tuple[str, str]
 
 
 def lines(found: InspectedFiles, width: int | None = None) -> Iterator[str]:
-    """Yield the lines of a page for each file, and what holds for all at the end; `width`: none is longer, but for names and digests."""
+    """Yield the lines of a page for each file, and at the end what holds for all.
+
+    `width`: no line is longer, but for names and digests.
+    """
     for number, one in enumerate(found.files):
         if number:
             yield ""
