@@ -158,8 +158,10 @@ _TURNS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose
 
 
 def _in_shape(small: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Return the middle of a picture that is in the ratio of these sides, where it differs."""
-    wanted, given = size[0] / max(1, size[1]), small.width / small.height
+    """Return the middle of a picture that is in the ratio of these sides, long to short."""
+    wanted, given = max(size) / max(1, min(size)), small.width / small.height
+    if given < 1:
+        wanted = 1 / wanted
     if abs(wanted / given - 1) <= _SAME_SHAPE:
         return small
     width = min(small.width, max(1, round(small.height * wanted)))
