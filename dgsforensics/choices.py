@@ -31,6 +31,8 @@ class SliceBy(StrEnum):
 class Order(StrEnum):
     """What a list is sorted by."""
 
+    QUEUE = "queue"
+    """What most needs a look first: by `Stage`, and in each of them by score."""
     SCORE = "score"
     """Highest first; files without a score at the end."""
     NAME = "name"
@@ -41,6 +43,16 @@ class Order(StrEnum):
     """Those without one first."""
     SCAN = "scan"
     """As they were scanned."""
+
+
+class Stage(StrEnum):
+    """What a review goes through, one after the other."""
+
+    FLAGGED = "flagged"
+    INCONCLUSIVE = "inconclusive"
+    CLAIMS = "claims"
+    """What says of itself that it was generated or edited: C2PA, source type, generator."""
+    REST = "rest"
 
 
 class Graphics(StrEnum):

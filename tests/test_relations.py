@@ -5,8 +5,9 @@ import pytest
 
 from dgsforensics.case.store import Case
 from dgsforensics.pictures import near_duplicates
+from dgsforensics.pictures.near_duplicates import ALIKE
 from dgsforensics.records import Evidence, Mark
-from dgsforensics.review.relations import ALIKE, Relation, Relations
+from dgsforensics.review.relations import Relation, Relations
 from dgsforensics.review.session import Item, Review
 from made_review import PHOTOS, failed, scan, scored
 
