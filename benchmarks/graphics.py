@@ -1,6 +1,6 @@
 """Graphics and documents of many kinds, drawn at random: what is no photograph.
 
-Made for `domain_weights.py`. Nothing but Pillow with its own font, and numpy; a picture follows
+Made for `domain_fit.py`. Nothing but Pillow with its own font, and numpy; a picture follows
 from its kind and number. Not those of `tests/rendered.py`, on which the rates are reported.
 """
 

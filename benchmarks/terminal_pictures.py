@@ -59,7 +59,8 @@ def bitmap(character: str) -> Pixels:
     for known in SETS.values():
         if (place := known.characters.find(character)) >= 0:
             mask = known.masks[place].reshape(known.down, symbols.ACROSS)
-            fine: Pixels = mask.repeat(48 // known.down, axis=0).reshape(DOWN, 3, ACROSS).mean(axis=1)
+            rows = mask.repeat(48 // known.down, axis=0)
+            fine: Pixels = rows.reshape(DOWN, 3, ACROSS).mean(axis=1)
             return fine[..., None]
     name, mask = unicodedata.name(character), np.zeros((DOWN, ACROSS))
     words = set(re.split(r"[ -]", name))

@@ -28,11 +28,24 @@ class SliceBy(StrEnum):
     SIZE = "size"
 
 
+class Pick(StrEnum):
+    """A kind of rows that can be asked for."""
+
+    FLAGGED = "flagged"
+    INCONCLUSIVE = "inconclusive"
+    NOT_FLAGGED = "not-flagged"
+    FAILED = "failed"
+    """Without a score."""
+    CLAIMS = "claims"
+    """Of files that claim something of how they were made."""
+
+
 class Order(StrEnum):
     """What a list is sorted by."""
 
     QUEUE = "queue"
-    """What most needs a look first: by `Stage`, and in each of them by score."""
+    """What most needs a look first: flagged, inconclusive, what claims something of how it was
+    made, the rest; each of them by score."""
     SCORE = "score"
     """Highest first; files without a score at the end."""
     NAME = "name"
@@ -43,16 +56,6 @@ class Order(StrEnum):
     """Those without one first."""
     SCAN = "scan"
     """As they were scanned."""
-
-
-class Stage(StrEnum):
-    """What a review goes through, one after the other."""
-
-    FLAGGED = "flagged"
-    INCONCLUSIVE = "inconclusive"
-    CLAIMS = "claims"
-    """What says of itself that it was generated or edited: C2PA, source type, generator."""
-    REST = "rest"
 
 
 class Graphics(StrEnum):

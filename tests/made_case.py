@@ -8,6 +8,7 @@ from conftest import encode, photo
 from dgsforensics.case.scans import ScanOptions, ScanSettings, StoredScale
 from dgsforensics.case.store import Case
 from dgsforensics.detector.calibration import Thresholds
+from dgsforensics.files import content
 from dgsforensics.records import (
     Evidence,
     Failure,
@@ -48,7 +49,7 @@ def write(case: Path, files: Mapping[str, Path]) -> Path:
     """One scan of these files: logits -2, -1, 0, ... in their order; an empty one is unreadable."""
     rows: list[Prediction | Failure] = []
     for i, path in enumerate(files.values()):
-        data = path.read_bytes()
+        data = content.read(path) if content.size_of(path) else b""
         if not data:
             rows.append(Failure(path, FileFacts(), Status.UNREADABLE, "empty file"))
             continue

@@ -12,7 +12,7 @@ from PIL import Image
 
 from conftest import encode, photo
 from dgsforensics.calibrate import run
-from dgsforensics.detector import calibration, checkpoint, folders
+from dgsforensics.detector import checkpoint, folders, platt
 from dgsforensics.detector.binomial import interval
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.detector import Detector
@@ -188,9 +188,7 @@ def test_with_generated_images_the_probability_is_fitted(dgsf, pair, detector):
     found = json.loads(out)
     made = checkpoint.read(mine("tiny-real")).calibration
     real, fake = (scores(detector, folder) for folder in pair)
-    expected = calibration.fit(
-        np.array(real + fake), np.repeat([0, 1], [len(real), len(fake)]), "x"
-    )
+    expected = platt.fit(np.array(real + fake), np.repeat([0, 1], [len(real), len(fake)]), "x")
     assert made.real == pytest.approx(real, abs=1e-4)
     assert made.generated == pytest.approx(fake, abs=1e-4)
     assert made.temperature == pytest.approx(expected.temperature, rel=1e-2)

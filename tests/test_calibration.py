@@ -14,8 +14,8 @@ from dgsforensics.detector.calibration import (
     SOURCE_FPR,
     Calibration,
     CalibrationSource,
-    fit,
 )
+from dgsforensics.detector.platt import fit
 from dgsforensics.errors import CheckpointError, UsageError
 from dgsforensics.records import Verdict
 

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 import made_case
-from dgsforensics.case import ledger, location
+from dgsforensics.case import ledger, location, lock
 from dgsforensics.case.decisions import Log
 from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError
@@ -265,7 +265,7 @@ def test_one_apply_at_a_time(dgsf, case, files, tmp_path):
     dgsf("label", case, "photos", "--as", "ai")
     dgsf("apply", case, "--copy", "out")
     before = tree(tmp_path)
-    with Case.open(case) as opened, ledger.alone(opened):
+    with Case.open(case) as opened, lock.alone(opened):
         # As a run that was stopped leaves it: that is no leftover.
         row = ledger.operations(opened, ledger.OperationState.DONE)[-1]
         ledger.mark(opened, row, ledger.OperationState.PLANNED)
@@ -294,9 +294,9 @@ def test_one_apply_at_a_time_on_windows(dgsf, case, monkeypatch):
     with Case.open(case) as opened, monkeypatch.context() as windows:
         windows.setattr(sys, "platform", "win32")
         with (
-            ledger.alone(opened),
+            lock.alone(opened),
             pytest.raises(CaseError, match="another dgsf apply is at work"),
-            ledger.alone(opened),
+            lock.alone(opened),
         ):
             pytest.fail("two at a time")
     assert len(held) == 1

@@ -12,11 +12,11 @@ import pytest
 from typer.models import ArgumentInfo, ParameterInfo
 
 from dgsforensics import choices, cli
-from dgsforensics.scan.selection import Pick, RowOrder
+from dgsforensics.scan.selection import RowOrder
 from dgsforensics.trainer.config import TrainConfig
 
 CLOSED = {
-    ("scan", "--only"): Pick,
+    ("scan", "--only"): choices.Pick,
     ("scan", "--sort"): RowOrder,
     ("scan", "--device"): choices.DeviceName,
     ("review", "--device"): choices.DeviceName,

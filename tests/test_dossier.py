@@ -12,7 +12,8 @@ from dgsforensics.case.store import Case
 from dgsforensics.judgements import Action, Judgement
 from dgsforensics.records import Evidence, FileFacts, Mark, Status
 from dgsforensics.review.dossier import EVERY_IMAGE, Line, describe
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.item import Item
+from dgsforensics.review.session import Review
 from made_review import MODEL, SETTINGS, failed, scaled, scan, scored, sha
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\r\n\u202eexe.\u200b\x00\x9b31m"

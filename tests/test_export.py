@@ -10,7 +10,7 @@ import torch
 import tiny_clip
 from conftest import photo
 from dgsforensics.datasets.labelled import Sample
-from dgsforensics.detector import calibration, card, checkpoint
+from dgsforensics.detector import card, checkpoint, platt
 from dgsforensics.detector.backbone import load_backbone
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.config import LoraConfig
@@ -266,7 +266,7 @@ def test_a_rejected_detector_says_so_and_why(made) -> None:
 def test_thresholds_are_those_that_were_fitted(made) -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 60)
-    fitted = calibration.fit(rng.normal(size=120) + 3 * labels, labels, "60 photographs held out")
+    fitted = platt.fit(rng.normal(size=120) + 3 * labels, labels, "60 photographs held out")
     out = made(fitted=fitted)
     text = out.with_suffix(".md").read_text(encoding="utf-8")
     assert f"logit {fitted.thresholds().upper:.3f}" in text and "60 photographs held out" in text

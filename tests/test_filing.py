@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import xml.etree.ElementTree as ET
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from dgsforensics.case.store import Case
 from dgsforensics.errors import UnreadableError, UsageError
 from dgsforensics.judgements import Action, Decision, Judgement, ScoreSeen
 from dgsforensics.records import Verdict
-from dgsforensics.review import filing, labels, sidecar
+from dgsforensics.review import filing, labels, reversal, sidecar
 from dgsforensics.review.filing import FilingResult
 from dgsforensics.review.session import Review
 
@@ -121,7 +122,7 @@ def test_moving_keeps_the_folders_and_the_case_follows(
     assert all(path.exists() for image in labels.labelled(case) for path in image.paths)
     again = run(case, OperationKind.MOVE, tmp_path / "out")
     assert all(outcome.already for outcome in again)
-    assert refusals(list(filing.undo(case, dry=False))) == [None, None]
+    assert refusals(list(reversal.undo(case, dry=False))) == [None, None]
     assert tree(tmp_path) == before
     assert {row.path for row in case.current()} == set(files.values())
 
@@ -142,12 +143,12 @@ def test_copies_and_sidecars_are_deleted_again(
         "photos/sub/deep/d.png.xmp",
     }
     assert all(outcome.already for outcome in run(case, OperationKind.TAG, files["a.png"].parent))
-    assert len(filing.runs(case)) == 2
-    assert refusals(list(filing.undo(case, dry=False))) == [None] * 2
+    assert len(reversal.runs(case)) == 2
+    assert refusals(list(reversal.undo(case, dry=False))) == [None] * 2
     assert tree(tmp_path) == copied
-    assert refusals(list(filing.undo(case, dry=False))) == [None] * 3
+    assert refusals(list(reversal.undo(case, dry=False))) == [None] * 3
     assert tree(tmp_path) == before
-    assert filing.runs(case) == [] == list(filing.undo(case, dry=False))
+    assert reversal.runs(case) == [] == list(reversal.undo(case, dry=False))
 
 
 def test_nothing_is_overwritten(
@@ -165,7 +166,7 @@ def test_nothing_is_overwritten(
         first, second = run(case, kind, tmp_path / folder)
         assert first.refused and "is something else" in first.refused
         assert second.refused is None
-        list(filing.undo(case, dry=False))
+        list(reversal.undo(case, dry=False))
     assert tree(tmp_path) == before
 
 
@@ -195,7 +196,7 @@ def test_an_identical_file_counts_as_done_and_stays_out_of_undo(
     first, second = run(case, OperationKind.MOVE, tmp_path / "out")
     assert first.already and first.refused is None and not second.already
     assert files["a.png"].exists()
-    list(filing.undo(case, dry=False))
+    list(reversal.undo(case, dry=False))
     assert tree(tmp_path) == before
 
 
@@ -210,7 +211,7 @@ def test_a_changed_or_missing_file_is_refused(
             assert first.refused == "it is not what was labelled: it was changed since"
             assert second.refused == "no such file or folder"
     assert files["a.png"].read_bytes() == b"edited"
-    assert filing.runs(case) == []
+    assert reversal.runs(case) == []
 
 
 def test_links_are_not_followed(case: Case, files: dict[str, Path], tmp_path: Path) -> None:
@@ -269,9 +270,9 @@ def test_a_dry_run_changes_nothing_and_tells_the_truth(
         (o.operation.target, o.refused) for o in done
     ]
     before, rows = tree(tmp_path), ledger.operations(case, *OperationState)
-    told = list(filing.undo(case, dry=True))
+    told = list(reversal.undo(case, dry=True))
     assert (tree(tmp_path), ledger.operations(case, *OperationState)) == (before, rows)
-    assert refusals(told) == refusals(list(filing.undo(case, dry=False))) == [None]
+    assert refusals(told) == refusals(list(reversal.undo(case, dry=False))) == [None]
 
 
 def test_relabelled_files_move_on_by_the_path_they_had_at_first(
@@ -293,7 +294,7 @@ def test_relabelled_files_move_on_by_the_path_they_had_at_first(
     run(case, OperationKind.COPY, tmp_path / "c", both)
     assert (tmp_path / "c/real/sub/deep/d.png").exists() and (tmp_path / "c/ai/a.png").exists()
     for _ in range(4):
-        assert not any(refusals(list(filing.undo(case, dry=False))))
+        assert not any(refusals(list(reversal.undo(case, dry=False))))
     assert tree(tmp_path) == before
 
 
@@ -305,29 +306,29 @@ def test_what_cannot_be_taken_back_is_said_and_the_rest_is(
     moved = tmp_path / "out/ai/a.png"
     original = moved.read_bytes()
     files["a.png"].write_bytes(b"another")
-    d, a = filing.undo(case, dry=False)
+    d, a = reversal.undo(case, dry=False)
     assert d.refused is None and files["sub/deep/d.png"].read_bytes() == content
     assert a.refused == f"{files['a.png']} is there and is something else"
     assert (moved.read_bytes(), files["a.png"].read_bytes()) == (original, b"another")
     moved.write_bytes(b"edited")
     files["a.png"].unlink()
-    [a] = filing.undo(case, dry=False)
+    [a] = reversal.undo(case, dry=False)
     assert a.refused == "it was changed since"
     assert moved.read_bytes() == b"edited"
     moved.write_bytes(original)
-    assert refusals(list(filing.undo(case, dry=False))) == [None]
+    assert refusals(list(reversal.undo(case, dry=False))) == [None]
     assert files["a.png"].read_bytes() == original
-    assert filing.runs(case) == []
+    assert reversal.runs(case) == []
 
 
 def test_what_is_gone_is_said_once(case: Case, files: dict[str, Path], tmp_path: Path) -> None:
     run(case, OperationKind.TAG, tmp_path / "tags")
     (tmp_path / "tags/a.png.xmp").unlink()
-    assert refusals(list(filing.undo(case, dry=False))) == [None, "it is not there any more"]
-    assert filing.runs(case) == []
+    assert refusals(list(reversal.undo(case, dry=False))) == [None, "it is not there any more"]
+    assert reversal.runs(case) == []
     run(case, OperationKind.MOVE, tmp_path / "out")
     (tmp_path / "out/ai/a.png").rename(files["a.png"])
-    assert refusals(list(filing.undo(case, dry=False))) == [None, None]
+    assert refusals(list(reversal.undo(case, dry=False))) == [None, None]
 
 
 def test_a_copy_that_may_be_the_last_one_stays(
@@ -335,7 +336,7 @@ def test_a_copy_that_may_be_the_last_one_stays(
 ) -> None:
     run(case, OperationKind.COPY, tmp_path / "out")
     files["a.png"].unlink()
-    d, a = filing.undo(case, dry=False)
+    d, a = reversal.undo(case, dry=False)
     assert d.refused is None and a.refused and "the copy is kept" in a.refused
     assert (tmp_path / "out/ai/a.png").exists()
 
@@ -344,7 +345,7 @@ def test_folders_that_were_there_or_are_in_use_stay(case: Case, tmp_path: Path) 
     (tmp_path / "out").mkdir()
     run(case, OperationKind.MOVE, tmp_path / "out")
     (tmp_path / "out/ai/sub/mine.txt").write_bytes(b"x")
-    list(filing.undo(case, dry=False))
+    list(reversal.undo(case, dry=False))
     assert (tmp_path / "out/ai/sub/mine.txt").exists()
     assert not (tmp_path / "out/ai/sub/deep").exists()
     (tmp_path / "out/ai/sub/mine.txt").unlink()
@@ -408,13 +409,13 @@ def test_no_content_is_ever_lost_and_undoing_all_gives_the_tree_back(
             [OperationKind.MOVE, OperationKind.MOVE, OperationKind.COPY, OperationKind.TAG]
         )
         if draw.random() < 0.3:
-            list(filing.undo(case, dry=False))
+            list(reversal.undo(case, dry=False))
         else:
             run(case, kind, tmp_path / draw.choice(["x", "y", "photos/z"]), wanted)
         assert set(before.values()) <= set(tree(tmp_path).values())
         assert all(path.exists() for image in labels.labelled(case) for path in image.paths)
-    while filing.runs(case):
-        assert not any(refusals(list(filing.undo(case, dry=False))))
+    while reversal.runs(case):
+        assert not any(refusals(list(reversal.undo(case, dry=False))))
     assert tree(tmp_path) == before
 
 
@@ -443,7 +444,7 @@ def test_a_source_that_another_program_takes_away_is_moved_all_the_same(
     assert refusals(run(case, OperationKind.MOVE, tmp_path / "out")) == [None] * 2
     monkeypatch.setattr(os, "unlink", unlink)
     assert set(before.values()) <= set(tree(tmp_path).values())
-    assert refusals(list(filing.undo(case, dry=False))) == [None] * 2
+    assert refusals(list(reversal.undo(case, dry=False))) == [None] * 2
     assert tree(tmp_path) == before
 
 
@@ -484,7 +485,7 @@ def test_undo_does_not_take_one_file_for_two(
     for path in (tmp_path / "trash").rglob("*.png"):
         path.unlink()
     (tmp_path / "photos").symlink_to(tmp_path / "out/ai")
-    outcomes = list(filing.undo(case, dry=False))
+    outcomes = list(reversal.undo(case, dry=False))
     assert all(o.refused and "leads to the same file" in o.refused for o in outcomes)
     assert contents <= set(tree(tmp_path).values())
 
@@ -495,18 +496,18 @@ def test_undo_follows_no_link(case: Case, files: dict[str, Path], tmp_path: Path
     run(case, OperationKind.COPY, tmp_path / "out")
     (tmp_path / "disk/ai").rename(tmp_path / "backup")
     (tmp_path / "disk/ai").symlink_to(tmp_path / "backup")
-    outcomes = list(filing.undo(case, dry=False))
+    outcomes = list(reversal.undo(case, dry=False))
     assert all(o.refused and "is a symbolic link" in o.refused for o in outcomes)
     assert (tmp_path / "backup/a.png").exists() and (tmp_path / "backup/sub/deep/d.png").exists()
     (tmp_path / "disk/ai").unlink()
     (tmp_path / "backup").rename(tmp_path / "disk/ai")
     (tmp_path / "photos/sub").rename(tmp_path / "elsewhere")
     (tmp_path / "photos/sub").symlink_to(tmp_path / "elsewhere")
-    d, a = filing.undo(case, dry=False)
+    d, a = reversal.undo(case, dry=False)
     assert d.refused and "is a symbolic link" in d.refused and a.refused is None
     (tmp_path / "photos/sub").unlink()
     (tmp_path / "elsewhere").rename(tmp_path / "photos/sub")
-    assert refusals(list(filing.undo(case, dry=False))) == [None]
+    assert refusals(list(reversal.undo(case, dry=False))) == [None]
 
 
 @pytest.mark.parametrize("state", [OperationState.PLANNED, OperationState.UNDOING])
@@ -555,9 +556,9 @@ def test_without_hard_links_an_interrupt_blocks_nothing(
         with pytest.MonkeyPatch.context() as patch:
             interrupted_at("replace", patch, killed)
             with pytest.raises(KeyboardInterrupt):
-                list(filing.undo(case, dry=False))
+                list(reversal.undo(case, dry=False))
         ledger.settle(case)
-    assert refusals(list(filing.undo(case, dry=False))) == [None] * 2
+    assert refusals(list(reversal.undo(case, dry=False))) == [None] * 2
     assert tree(tmp_path) == before
 
 
@@ -567,13 +568,13 @@ def test_folders_go_with_the_next_undo_when_one_was_cut_off(case: Case, tmp_path
     with pytest.MonkeyPatch.context() as patch:
         interrupted_at("rmdir", patch, killed=False)
         with pytest.raises(KeyboardInterrupt):
-            list(filing.undo(case, dry=False))
-    assert (tmp_path / "out").exists() and filing.runs(case) == []
-    assert list(filing.undo(case, dry=True)) == [] and (tmp_path / "out").exists()
-    assert list(filing.undo(case, dry=False)) == []
+            list(reversal.undo(case, dry=False))
+    assert (tmp_path / "out").exists() and reversal.runs(case) == []
+    assert list(reversal.undo(case, dry=True)) == [] and (tmp_path / "out").exists()
+    assert list(reversal.undo(case, dry=False)) == []
     assert tree(tmp_path) == before
     (tmp_path / "out").mkdir()  # not ours
-    assert list(filing.undo(case, dry=False)) == [] and (tmp_path / "out").exists()
+    assert list(reversal.undo(case, dry=False)) == [] and (tmp_path / "out").exists()
 
 
 def test_a_sidecar_of_ours_is_replaced_when_the_label_changed(
@@ -596,11 +597,11 @@ def test_a_sidecar_of_ours_is_replaced_when_the_label_changed(
         }
         assert sidecar.label_of(one.read_bytes()) == (Judgement.AI if dry else Judgement.REAL)
     assert other.read_bytes() == edited
-    assert refusals(list(filing.undo(case, dry=False))) == [None] * 2
+    assert refusals(list(reversal.undo(case, dry=False))) == [None] * 2
     assert not one.exists()
     other.unlink()
-    assert refusals(list(filing.undo(case, dry=False))) == ["it is not there any more"]
-    assert tree(tmp_path) == before and filing.runs(case) == []
+    assert refusals(list(reversal.undo(case, dry=False))) == ["it is not there any more"]
+    assert tree(tmp_path) == before and reversal.runs(case) == []
 
 
 def test_digests_refuse_what_is_no_file(tmp_path: Path) -> None:
@@ -645,3 +646,61 @@ def test_a_sidecar_is_well_formed_whatever_the_names() -> None:
 def test_a_sidecar_without_a_score() -> None:
     content = sidecar.render([decision("Ann", None)])
     assert b"probability" not in content and b"<rdf:li>ai</rdf:li>" in content
+
+
+# Archives
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Iterator[Case]:
+    """A case of one picture in a folder and two in an archive beside it, all three labelled AI."""
+    root = tmp_path / "photos"
+    files = made_case.pictures(root, ("a.png", "sub/b.png", "sub/c.png"))
+    with zipfile.ZipFile(root / "e.zip", "w") as archive:
+        for name in ("sub/b.png", "sub/c.png"):
+            archive.write(files.pop(name), name)
+            (root / name).unlink()
+            files[f"e.zip/{name}"] = root / "e.zip" / name
+    with Case.open(made_case.write(tmp_path / "packed.sqlite3", files)) as case:
+        for path in files.values():
+            say(case, path, Judgement.AI)
+        yield case
+
+
+def test_members_are_copied_out_of_an_archive_and_taken_back(packed: Case, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert all(result.refused is None for result in run(packed, OperationKind.COPY, out))
+    copied = tree(out)
+    names = {"ai/a.png", "ai/e.zip/sub/b.png", "ai/e.zip/sub/c.png"}
+    assert {name for name in copied if (out / name).is_file()} == names
+    with zipfile.ZipFile(tmp_path / "photos" / "e.zip") as archive:
+        assert copied["ai/e.zip/sub/b.png"] == archive.read("sub/b.png")
+    again = run(packed, OperationKind.COPY, out)
+    assert [result.already for result in again] == [True] * 3
+    assert [result.refused for result in filing.undo(packed, dry=False)] == [None] * 3
+    assert not out.exists()
+
+
+def test_an_archive_is_never_changed(packed: Case, tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    before = (root / "e.zip").read_bytes()
+    for kind, folder in ((OperationKind.MOVE, tmp_path / "out"), (OperationKind.TAG, root)):
+        for dry in (True, False):
+            refused = [result.refused for result in run(packed, kind, folder, dry=dry)]
+            assert sum(said is None for said in refused) == 1
+            assert sum("archives are never changed" in str(said) for said in refused) == 2
+    inside = run(packed, OperationKind.COPY, root / "e.zip" / "x")
+    assert all(result.refused for result in inside)
+    assert (root / "e.zip").read_bytes() == before
+
+
+def test_members_that_are_gone_or_changed_are_not_copied(packed: Case, tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    with zipfile.ZipFile(root / "e.zip", "w") as archive:
+        archive.writestr("sub/b.png", b"something else")
+    refused = [result.refused for result in run(packed, OperationKind.COPY, tmp_path / "out")]
+    assert refused[0] is None and "changed since" in str(refused[1])
+    assert "no such file in the archive" in str(refused[2])
+    (root / "e.zip").unlink()
+    refused = [result.refused for result in run(packed, OperationKind.COPY, tmp_path / "out")]
+    assert refused[1:] == ["no such file or folder"] * 2

@@ -19,6 +19,7 @@ LARGEST = 100_000_000
 """Bytes of a wheel, which is what package indexes take."""
 LOAD = (
     "import dgsforensics; from dgsforensics import Detector; "
+    "from dgsforensics.pictures import domain; domain.load(); "
     "print(dgsforensics.__file__, Detector.load().config.name)"
 )
 
@@ -132,11 +133,15 @@ def test_the_trainer_comes_along(built: Path, tmp_path: Path) -> None:
 def test_the_wheel_carries_what_is_no_code(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         packed = set(archive.namelist())
-    data = [
-        path for path in (ROOT / "dgsforensics").rglob("*.*") if path.suffix not in (".py", ".pyc")
-    ]
-    assert any(path.suffix == ".jinja" for path in data)
-    assert {path.relative_to(ROOT).as_posix() for path in data} <= packed
+    homes = {"dgsforensics": ROOT / "dgsforensics", "dgsforensics/weights": ROOT / "weights"}
+    data = {
+        f"{name}/{path.relative_to(home).as_posix()}"
+        for name, home in homes.items()
+        for path in home.rglob("*.*")
+        if path.suffix not in (".py", ".pyc")
+    }
+    assert {Path(name).suffix for name in data} >= {".jinja", ".json", ".safetensors", ".toml"}
+    assert data <= packed
 
 
 def test_the_wheel_is_small_enough_to_be_uploaded(wheel: Path) -> None:

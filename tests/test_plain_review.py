@@ -70,7 +70,7 @@ EVERYTHING = ("--filter", "")
 def test_what_is_flagged_is_said_one_after_the_other(plain):
     code, lines, err = plain("n", "n", "n", "p", "p", "p", "q", "ai")
     assert (code, err) == (0, "")
-    head = "3 images: verdict:flagged, by score. flagged from 75.0%. ? for help, q to quit."
+    head = "3 images: only:flagged,claims, by score. flagged from 75.0%. ? for help, q to quit."
     assert lines[0] == head
     assert lines[1] == "1 of 3: trip/high.jpg, flagged, probability 85.2%, no label"
     assert numbers(lines) == [
@@ -338,7 +338,7 @@ def test_in_a_process_of_its_own(path, tmp_path):
         check=False,
     )
     assert (run.returncode, run.stderr) == (0, b"")
-    assert b"3 images: verdict:flagged" in run.stdout
+    assert b"3 images: only:flagged,claims" in run.stdout
     assert "Jörg, ".encode() in run.stdout  # UTF-8 in a pipe, whatever Python was told
     assert labels(path, "Jörg") == {
         "high.jpg": ("ai", "six fingers"),

@@ -96,6 +96,10 @@ def places(review: Review, query: str) -> list[int]:
         ("format:JPEG,png", [0, 1, 3, 4, 6]),
         ("format:jp", []),
         ("-format:jpeg,png,webp", [5]),
+        ("only:flagged,claims", [0, 1, 2, 3, 6]),
+        ("only:claims", [1, 2, 6]),
+        ("only:NOT_Flagged,failed", [2, 4, 5]),
+        ("only:failed -only:claims", [4, 5]),
         ("mark:c2pa", [2]),
         ("mark:source-type", [6]),
         ("'mark:source type'", [6]),
@@ -109,9 +113,6 @@ def places(review: Review, query: str) -> list[int]:
         ("software:photoshop", [0, 3]),
         ("software:PHOTO,shop", []),  # a part of a name, commas and all
         ("claims:G,c", [1, 2]),  # the letters in the column
-        ("queue:flagged", [0, 3]),
-        ("queue:inconclusive,claims", [1, 2, 6]),
-        ("queue:rest", [4, 5]),
         ("flagged", [0, 3]),
         ("not-flagged", [2]),
         ("-unreadable", [0, 1, 2, 3, 5, 6]),
@@ -218,7 +219,6 @@ def test_a_blind_reviewer_finds_nothing_out_by_asking(case: Case) -> None:
         ("verdict:scored", "verdict:scored is not known"),
         ("label:maybe", "label:maybe is not known; label: takes ai, real"),
         ("mark:exif", "claims:exif is not known; claims: takes c2pa"),
-        ("queue:later", "queue:later is not known; queue: takes flagged"),
         ("differ:perhaps", "differ:perhaps is not known; differ: takes yes or no"),
         ("score:high", "score: is followed by 0.9.."),
         ("score:90%", "score: is followed by"),
@@ -248,7 +248,6 @@ def test_every_name_is_explained_and_works(review: Review) -> None:
         "label": "any",
         "claims": "c2pa",
     }
-    good["queue"] = "rest"
     for name, says in NAMES.items():
         assert says
         everything = set(places(review, ""))

@@ -7,8 +7,9 @@ from dgsforensics.case.store import Case
 from dgsforensics.pictures import near_duplicates
 from dgsforensics.pictures.near_duplicates import ALIKE
 from dgsforensics.records import Evidence, Mark
+from dgsforensics.review.item import Item
 from dgsforensics.review.relations import Relation, Relations
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.session import Review
 from made_review import PHOTOS, failed, scan, scored
 
 MARK = 0x5A5A_F0F0_1234_8765

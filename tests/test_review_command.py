@@ -23,13 +23,16 @@ def scanned(**options: object) -> ScanInfo:
         ({"threshold": 0.9}, {"fpr": 0.05, "probability": None}, {"threshold": 0.9}),
         ({"fpr": 0.1}, {"fpr": None, "probability": 0.5}, {"fpr": 0.1}),
         ({}, {"detector": "mine", "exclude": ["*.gif"]}, {"model": "mine", "exclude": ["*.gif"]}),
+        ({}, {"archives": False}, {"archives": False}),
         ({"model": "x", "exclude": ["y"]}, {"detector": "mine", "exclude": ["*.gif"]}, None),
     ],
 )
 def test_what_is_not_asked_for_is_as_in_the_scan_before(
     asked: dict, before: dict, meant: dict | None
 ) -> None:
-    found = as_before(ScanRequest([Path("/photos")], **asked), scanned(**before))
+    found = as_before(
+        ScanRequest([Path("/photos")], **asked), scanned(**{"archives": True} | before)
+    )
     assert found == ScanRequest([Path("/photos")], **(asked if meant is None else meant))
 
 

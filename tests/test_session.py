@@ -23,8 +23,9 @@ from dgsforensics.case.store import Case, as_text
 from dgsforensics.errors import CaseError
 from dgsforensics.judgements import Action, Judgement, ScoreSeen
 from dgsforensics.records import Evidence, Mark, Status, Verdict
+from dgsforensics.review.item import Item
 from dgsforensics.review.phrases import place
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.session import Review
 from made_review import MODEL, OLD, PHOTOS, SETTINGS, failed, scaled, scan, scored, sha
 
 AI, REAL, UNSURE = Judgement.AI, Judgement.REAL, Judgement.UNSURE

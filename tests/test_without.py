@@ -89,6 +89,8 @@ def test_every_command_but_train_does_without_the_trainer(home: Path) -> None:
         ("label", "c.sqlite3", photos, "--as", "ai", "--reviewer", "Ann"): 0,
         ("export", "c.sqlite3", "--labels", "labels.csv"): 0,
         ("apply", "c.sqlite3", "--copy", "sorted"): 0,
+        ("report", "c.sqlite3", "--html", "report.html", "--csv", "report.csv"): 0,
+        ("inspect", photos, *detector, "--case", "c.sqlite3", "--json"): 0,
         ("eval", "data", *detector, "--html", "page.html"): 0,
         ("calibrate", "data/real", *detector, "--out", "mine.safetensors"): 0,
         ("case", "list"): 0,

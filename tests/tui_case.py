@@ -31,7 +31,8 @@ from dgsforensics.records import (
     Traits,
     Verdict,
 )
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.item import Item
+from dgsforensics.review.session import Review
 from dgsforensics.tui.app import ReviewApp
 from dgsforensics.tui.board import Board
 from dgsforensics.tui.choice import Choice

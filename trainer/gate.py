@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgsforensics.datasets.labelled import Sample
-from dgsforensics.detector import calibration
+from dgsforensics.detector import platt
 from dgsforensics.evaluation.metrics import Metrics, evaluate
 from dgsforensics.records import Label
 
@@ -219,7 +219,7 @@ def _threshold(
     logits: NDArray[np.float64], labels: NDArray[np.int64], sources: Sequence[str]
 ) -> float:
     try:
-        return calibration.fit(logits, labels, "half", sources).thresholds().upper
+        return platt.fit(logits, labels, "half", sources).thresholds().upper
     except ValueError:  # ranks the wrong way round: 0 is what the head itself says
         return 0.0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dgsforensics.datasets.labelled import Sample
-from dgsforensics.detector import calibration
+from dgsforensics.detector import platt
 from dgsforensics.detector.calibration import Calibration
 from dgsforensics.detector.checkpoint import trained_state
 from dgsforensics.detector.facts import CardTable, ModelCard
@@ -100,7 +100,7 @@ def _calibrated(new: Candidate, judged: Sequence[Sample], known: set[str]) -> Ca
         words += f", {beside} of them kept from the base's training"
     try:
         sources = [printable(sample.source) for sample in seen]
-        return calibration.fit(logits, labels_of(seen), words, sources)
+        return platt.fit(logits, labels_of(seen), words, sources)
     except ValueError:  # it ranks photographs above generated images; the gate has rejected it
         return Calibration.none()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dgsforensics.detector import calibration
+from dgsforensics.detector import platt
 from dgsforensics.detector.binomial import (
     clean_trials,
     interval,
@@ -158,7 +158,7 @@ def fit(
     logits = np.array([*real.logits, *fake.logits], dtype=np.float64)
     labels = np.repeat([0, 1], [len(real.logits), len(fake.logits)]).astype(np.int64)
     try:
-        return calibration.fit(logits, labels, measured_on)
+        return platt.fit(logits, labels, measured_on)
     except ValueError as error:
         raise UsageError(
             "this detector scores these photographs as high as these generated images, or higher",

@@ -44,4 +44,9 @@ def _beginnings(options: ScanOptions) -> tuple[str, ...] | None:
 
 
 def _excludes(options: ScanOptions) -> frozenset[str]:
-    return frozenset(options.exclude) if options.folders is not None else frozenset()
+    said = options.exclude if options.folders is not None else ()
+    return frozenset(said if options.archives else (*said, _ARCHIVES))
+
+
+_ARCHIVES = "\0archives"
+"""Stands for all that lies in archives; no glob has a NUL."""

@@ -2,15 +2,13 @@
 
 A row is written before its operation begins and marked after. `settle` looks at the files of rows
 that were in between when a process died: each operation is then done or not done, and so recorded.
-Who does that, or anything with files, does it `alone`: the rows of a run that is only slow or
+Who does that, or anything with files, does it `lock.alone`: the rows of a run that is only slow or
 stopped look just like those of one that died.
 """
 
 import itertools
 import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +17,8 @@ from dgsforensics import atomic
 from dgsforensics.case import transfer
 from dgsforensics.case.store import Case
 from dgsforensics.case.transfer import holds
-from dgsforensics.errors import CaseError, UsageError
-from dgsforensics.files.content import reason_of
+from dgsforensics.errors import UsageError
+from dgsforensics.files.regular import reason_of
 from dgsforensics.judgements import Judgement
 from dgsforensics.records import Verdict
 
@@ -31,9 +29,6 @@ def folder_name(label: Judgement | Verdict) -> str:
 
 
 _FOLDERS = frozenset(folder_name(label) for label in (*Judgement, *Verdict))
-
-_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
-"""Windows has no such flag, and asks for a privilege to make a link."""
 
 
 class OperationKind(StrEnum):
@@ -93,52 +88,6 @@ class Operation(NamedTuple):
         return transfer.link_below(self.source.parents[below], self.source) or transfer.link_below(
             base, self.target
         )
-
-
-@contextmanager
-def alone(case: Case) -> Iterator[None]:
-    """Let no other process do anything with files on behalf of this case meanwhile.
-
-    The system lets go of the lock when the process ends, however it ends; the empty file that is
-    locked stays. Raises `CaseError` when another process holds it.
-    """
-    real = Path(os.path.realpath(case.path))
-    file = real.with_name(real.name + ".lock")
-    try:
-        lock = os.open(file, os.O_RDWR | os.O_CREAT | _NO_FOLLOW, 0o666)
-    except OSError as error:
-        raise CaseError(
-            f"{file}: {reason_of(error)}", "make it a file that can be written"
-        ) from error
-    try:
-        try:
-            _lock(lock)
-        except (BlockingIOError, PermissionError) as error:
-            raise CaseError(
-                f"{case.path}: another dgsf apply is at work with this case",
-                "wait for it to end; one that was stopped goes on with fg",
-            ) from error
-        except OSError as error:
-            raise CaseError(
-                f"{file}: cannot be locked: {reason_of(error)}",
-                "copy the case file to a disk that has locks",
-            ) from error
-        yield
-    finally:
-        os.close(lock)
-
-
-def _lock(descriptor: int) -> None:
-    """Lock an open file; raises BlockingIOError, or PermissionError on Windows, where another
-    process has done so."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def operations(case: Case, *states: OperationState) -> list[Operation]:
@@ -234,9 +183,9 @@ def begin_undo(case: Case, done: Iterable[Operation]) -> None:
 def settle(case: Case) -> int:
     """Finish or drop what a process that died was at; how many operations that were.
 
-    To be called `alone`. Where two paths lead to one file, or one leads through a link, nothing is
-    deleted.
-    Raises `UsageError` for a file that cannot be deleted although it lies safely elsewhere.
+    To be called under `lock.alone`. Where two paths lead to one file, or one leads through a link,
+    nothing is deleted. Raises `UsageError` for a file that cannot be deleted although it lies
+    safely elsewhere.
     """
     pending = operations(case, OperationState.PLANNED, OperationState.UNDOING)
     undoing = {row.id for row in operations(case, OperationState.UNDOING)}

@@ -9,6 +9,7 @@ from pathlib import Path
 import platformdirs
 
 from dgsforensics.errors import UsageError
+from dgsforensics.files.content import is_folder
 
 SUFFIX = ".sqlite3"
 _SQLITE = b"SQLite format 3\0"
@@ -27,7 +28,8 @@ def scores() -> Path:
 def default_path(paths: Sequence[Path]) -> Path:
     """Return the case file of these scan arguments.
 
-    The root is the deepest folder that holds all of them; a file counts as its own folder.
+    The root is the deepest folder or archive that holds all of them; a file counts as its own
+    folder.
     Raises `UsageError` without paths and for paths that share no folder (two drives).
     """
     if not paths:
@@ -35,7 +37,7 @@ def default_path(paths: Sequence[Path]) -> Path:
     places = [os.path.abspath(path) for path in paths]
     try:
         root = os.path.commonpath(
-            [place if os.path.isdir(place) else os.path.dirname(place) for place in places]
+            [place if is_folder(Path(place)) else os.path.dirname(place) for place in places]
         )
     except ValueError as error:
         raise UsageError(
@@ -80,7 +82,7 @@ def find(target: Path | None) -> Path:
         if not found:
             raise UsageError("there is no case file yet", "scan a folder first: dgsf scan FOLDER")
         return found[0]
-    if target.is_dir():
+    if is_folder(target):
         path = default_path([target])
         if not path.exists():
             raise UsageError(

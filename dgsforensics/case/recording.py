@@ -10,11 +10,14 @@ import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from dgsforensics.case.connection import Database
 from dgsforensics.case.hashes import IMAGE, SCORE, image_hash, score_hash
 from dgsforensics.case.scans import ScanSettings
+from dgsforensics.files.archive_paths import member_at
+from dgsforensics.files.content import is_there
 from dgsforensics.records import (
     EarlierScore,
     Failure,
@@ -161,7 +164,7 @@ class Scan:
                 "SELECT path FROM location WHERE sha256 = ? AND scan_id < ? AND path <> ? LIMIT ?",
                 (sha256, self.id, path, _RENAME_CANDIDATES),
             ).fetchall()
-            gone = next((there["path"] for there in earlier if _is_gone(there["path"])), None)
+            gone = next(filter(_is_gone, (there["path"] for there in earlier)), None)
             if gone is not None:
                 db.execute("DELETE FROM location WHERE path = ?", (gone,))
         reason = as_text(row.reason) if isinstance(row, Failure) else None  # else with the score
@@ -208,10 +211,6 @@ def _loaded(fingerprint: int | None, claims: str | None) -> Traits | None:
 
 
 def _is_gone(path: bytes) -> bool:
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError as error:  # out of reach is not gone
-        log.debug("cannot look at %r: %s", path, error)
-    return False
+    place = Path(os.fsdecode(path))
+    # What an archive holds by now may take long to find out, and others wait for the database.
+    return member_at(place) is None and not is_there(place)

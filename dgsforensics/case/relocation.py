@@ -13,6 +13,7 @@ from dgsforensics.case import contents, ledger, location
 from dgsforensics.case.ledger import OperationKind, OperationState
 from dgsforensics.case.store import Case
 from dgsforensics.errors import CaseError, UsageError
+from dgsforensics.files import content
 from dgsforensics.records import Failure
 
 log = logging.getLogger(__name__)
@@ -49,18 +50,21 @@ def follow_renamed(
     `found` are the files below the one folder of `paths`. Returns the folder's old path; None where
     there is no such case.
     """
-    if len(paths) != 1 or not paths[0].is_dir():
+    cases = location.known()
+    if not cases or len(paths) != 1 or not content.is_folder(paths[0]):
         return None
     new = Path(os.path.abspath(paths[0]))
     sizes: dict[str, int] = {}
     for file in found:
         if isinstance(file, Path):
-            sizes[os.path.relpath(os.path.abspath(file), new)] = file.stat().st_size
-    for known in location.known():
+            size = content.size_of(file)
+            if size is not None:
+                sizes[os.path.relpath(os.path.abspath(file), new)] = size
+    for known in cases:
         try:
             with Case.open(known, busy=_WAIT) as opened:
                 old = root(opened)
-                if old is None or old.exists() or not _is_same(opened, old, sizes):
+                if old is None or content.is_there(old) or not _is_same(opened, old, sizes):
                     continue
                 rebase(opened, old, new)
         except CaseError as error:

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
+
+_Told = TypeVar("_Told", str, int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +33,16 @@ class ScanOptions:
     fpr: float | None = None
     probability: float | None = None
     exclude: tuple[str, ...] = ()
+    archives: bool = False
+    """Whether archives were read as folders, which older versions did not do."""
     folders: tuple[str, ...] | None = None
     """Those that were gone through: see `case.coverage`. None: an older version did not say."""
     scale: StoredScale | None = None
     """None: an older version, which kept none."""
+    versions: Mapping[str, str] | None = None
+    """Of Python and of the libraries that decide a score; None: an older version did not say."""
+    left_out: Mapping[str, int] | None = None
+    """Files that were met and passed over, by kind; None: an older version did not say."""
     others: Mapping[str, Any] = field(default_factory=dict)
     """Limits, and what another version kept, as JSON types."""
 
@@ -42,8 +50,11 @@ class ScanOptions:
         """Return plain JSON types; `from_dict` is the inverse."""
         told = {name: getattr(self, name) for name in _PLAIN}
         told["exclude"] = list(self.exclude)
+        told["archives"] = self.archives
         if self.folders is not None:
             told["folders"] = list(self.folders)
+        told["versions"] = None if self.versions is None else dict(self.versions)
+        told["left_out"] = None if self.left_out is None else dict(self.left_out)
         if (scale := self.scale) is not None:
             told["temperature"], told["intercept"] = scale.temperature, scale.intercept
             ends = {"lower": scale.lower, "upper": scale.upper, "origin": scale.origin}
@@ -59,14 +70,27 @@ class ScanOptions:
         return cls(
             **{name: data.get(name) for name in _PLAIN},
             exclude=tuple(data.get("exclude") or ()),
+            archives=data.get("archives") is True,
             folders=None if folders is None else tuple(folders),
             scale=_scale(data),
+            versions=_told(data.get("versions"), str),
+            left_out=_told(data.get("left_out"), int),
             others={name: data[name] for name in data.keys() - _KEPT},
         )
 
 
 _PLAIN = ("device", "batch", "detector", "fpr", "probability")
-_KEPT = {*_PLAIN, "exclude", "folders", "temperature", "intercept", "thresholds"}
+_KEPT = {
+    *(*_PLAIN, "exclude", "archives", "folders", "temperature", "intercept", "thresholds"),
+    *("versions", "left_out"),
+}
+
+
+def _told(data: Any, kind: type[_Told]) -> Mapping[str, _Told] | None:
+    """Return names with values of one kind, if it is that."""
+    if isinstance(data, dict) and all(isinstance(value, kind) for value in data.values()):
+        return {str(name): value for name, value in data.items()}
+    return None
 
 
 def _scale(data: Mapping[str, Any]) -> StoredScale | None:

@@ -9,23 +9,27 @@ import hashlib
 import os
 import shutil
 import stat
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from pathlib import Path
 
 from dgsforensics import atomic
-from dgsforensics.errors import UnreadableError
-from dgsforensics.files.content import kind_of, reason_of
+from dgsforensics.errors import ImageError, UnreadableError
+from dgsforensics.files import content
+from dgsforensics.files.archive_paths import member_at
+from dgsforensics.files.regular import kind_of, reason_of
 
 _CHUNK = 1 << 20
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a regular file; raises `UnreadableError` for a link and what gives no
-    bytes.
+    """Return the SHA-256 of a regular file or member; raises `UnreadableError` for a link and what
+    gives no bytes.
     """
     try:
         with _opened(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    except ImageError as error:
+        raise UnreadableError(error.message) from error
     except (OSError, ValueError) as error:
         raise UnreadableError(reason_of(error)) from error
 
@@ -79,12 +83,13 @@ def move(source: Path, target: Path, part: Path, sha256: str) -> None:
 
 
 def copy(source: Path, target: Path, part: Path, sha256: str) -> None:
-    """Copy a file with its mode and times; raises as `move`."""
+    """Copy a file with its mode and times, or a member of an archive; raises as `move`."""
     with _opened(source) as file, open(part, "xb") as made:
         try:
             shutil.copyfileobj(file, made, _CHUNK)
             made.flush()
-            shutil.copystat(source, part)
+            if member_at(source) is None:
+                shutil.copystat(source, part)
             os.fsync(made.fileno())
             if digest(part) != sha256:
                 raise UnreadableError("it changed while it was copied")
@@ -94,10 +99,12 @@ def copy(source: Path, target: Path, part: Path, sha256: str) -> None:
     atomic.finish(part, target, atomic.rename)
 
 
-def _opened(path: Path) -> BufferedReader:
-    """Return a regular file, to be closed; a link or a pipe in its place is refused, not waited
-    for.
+def _opened(path: Path) -> BufferedReader | BytesIO:
+    """Return a regular file or member, to be closed; a link or a pipe in its place is refused, not
+    waited for.
     """
+    if member_at(path) is not None:
+        return BytesIO(content.read(path))
     mode = os.lstat(path).st_mode
     if stat.S_ISLNK(mode):
         raise UnreadableError("a symbolic link: neither it nor what it leads to is touched")

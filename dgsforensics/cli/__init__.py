@@ -21,6 +21,7 @@ from dgsforensics.cli import (
     label,
     models,
     output,
+    report,
     review,
     scan,
     train,
@@ -34,7 +35,7 @@ WIDEST = 1000
 NOT_IN_SETTINGS = (
     *("--output", "--case", "--files-from", "--help", "--reviewer"),
     *("--out", "--config", "--resume", "--force", "--from-case", "--as", "--note", "--labels"),
-    *("--html", "--scores", "--name"),
+    *("--html", "--pdf", "--sarif", "report --csv", "report --json", "--scores", "--name"),
     *("--only", "--list-skipped", "--yes"),
     *("--all", "--move", "--copy", "--tag", "--undo"),
 )
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 app.command(epilog=SCAN_EPILOG)(scan.scan)
 app.command(epilog=review.EPILOG)(review.review)
+app.command(epilog=report.EPILOG)(report.report)
 app.command(epilog=train.EPILOG)(train.train)
 app.command("eval", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=calibrate.EPILOG)(calibrate.calibrate)
@@ -152,7 +154,7 @@ def _configure(
             option.removeprefix("--"): parameter.name or ""
             for parameter in ([] if isinstance(command, TyperGroup) else command.params)
             for option in parameter.opts
-            if option.startswith("--") and option not in NOT_IN_SETTINGS
+            if option.startswith("--") and not {option, f"{name} {option}"} & set(NOT_IN_SETTINGS)
         }
         for name, command in group.commands.items()
     }

@@ -73,7 +73,7 @@ def apply(
     """
     configure_logging(debug=debug)
     from dgsforensics import console
-    from dgsforensics.case import ledger, location
+    from dgsforensics.case import ledger, location, lock
     from dgsforensics.case.store import Case
     from dgsforensics.wording import printable
 
@@ -95,7 +95,7 @@ def apply(
     path = location.find(case)
     if case is None:
         console.notice(printable(f"case file: {path}"))
-    with Case.open(path) as opened, nullcontext() if dry else ledger.alone(opened):
+    with Case.open(path) as opened, nullcontext() if dry else lock.alone(opened):
         if not dry and ledger.settle(opened):
             console.notice("an earlier run was cut off; what it had done is recorded now")
         if undo:
@@ -138,12 +138,12 @@ def _carry_out(
 
 def _undo(case: "Case", dry: bool) -> int:
     from dgsforensics import console
-    from dgsforensics.review import filing
+    from dgsforensics.review import reversal
 
-    runs = filing.runs(case)
+    runs = reversal.runs(case)
     if not runs:
         console.notice("there is nothing to take back")
-    refused = _report(filing.undo(case, dry=dry), _BACK, dry)
+    refused = _report(reversal.undo(case, dry=dry), _BACK, dry)
     if len(runs) > 1 and not refused:
         console.notice(f"{len(runs) - 1} earlier runs can be taken back, each with another --undo")
     return refused

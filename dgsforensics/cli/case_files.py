@@ -98,6 +98,7 @@ def move(
     configure_logging(debug=debug)
     from dgsforensics.case import location, relocation
     from dgsforensics.case.store import Case
+    from dgsforensics.files.content import is_folder
 
     # Of a folder that is gone the case file still goes by its name.
     path = location.default_path([case / "x"]) if not case.exists() else location.find(case)
@@ -107,7 +108,7 @@ def move(
         relocation.rename(path, target)
         output.show(f"{path} -> {target}")
         return
-    if not target.is_dir():
+    if not is_folder(target):
         raise UsageError(
             f"{target}: no such folder", f"name a folder, or a file that ends in {location.SUFFIX}"
         )

@@ -87,5 +87,6 @@ def _case_and_names(names: list[str]) -> tuple[Path, list[str]]:
 
 def _is_case(path: Path) -> bool:
     from dgsforensics.case import location
+    from dgsforensics.files.content import is_folder
 
-    return location.default_path([path]).exists() if path.is_dir() else location.is_case(path)
+    return location.default_path([path]).exists() if is_folder(path) else location.is_case(path)

@@ -14,7 +14,8 @@ from dgsforensics.errors import UsageError
 from dgsforensics.judgements import Judgement, Showing, Sight
 from dgsforensics.review import phrases, queries
 from dgsforensics.review.dossier import describe
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.item import Item
+from dgsforensics.review.session import Review
 from dgsforensics.wording import counted, printable
 
 HELP = """Commands, each with Enter:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dgsforensics.choices import DeviceName, Graphics, Order, Stage, Theme
+from dgsforensics.choices import DeviceName, Graphics, Order, Pick, Theme
 from dgsforensics.cli.options import (
     BackboneWeights,
     Debug,
@@ -67,7 +67,7 @@ def review(
         ),
     ] = None,
     queue: Annotated[
-        list[Stage] | None,
+        list[Pick] | None,
         typer.Option(
             help="What to go through, in the order of the default; may be repeated.",
             show_default="flagged, inconclusive, claims",
@@ -122,11 +122,12 @@ def review(
         )
     from dgsforensics.case import location
     from dgsforensics.case.store import Case
+    from dgsforensics.files.content import is_there
     from dgsforensics.review.session import Review
     from dgsforensics.scan.request import ScanRequest
 
     meant = target is None or target.suffix == location.SUFFIX or location.is_case(target)
-    scans = not plain and target is not None and target.exists() and not meant
+    scans = not plain and target is not None and is_there(target) and not meant
     if scans:
         assert target is not None
         path = location.default_path([target]) if case is None else case
@@ -217,17 +218,18 @@ def as_before(request: "ScanRequest", last: "ScanInfo | None") -> "ScanRequest":
         fpr=request.fpr if asked else options.fpr,
         model=request.model or options.detector,
         exclude=request.exclude or list(options.exclude),
+        archives=options.archives,
     )
 
 
 def _query(
-    review: "Review", query: str | None, queue: list[Stage] | None, sort: Order
+    review: "Review", query: str | None, queue: list[Pick] | None, sort: Order
 ) -> tuple[str, Order]:
     """Return what to list, and by what."""
     from dgsforensics.review import queries
 
     if queue:
-        query = f"queue:{','.join(queue)} {query or ''}".strip()
+        query = f"only:{','.join(queue)} {query or ''}".strip()
     elif query is None:
         query = queries.QUEUE if queries.listed(review, queries.QUEUE, Order.SCAN) else ""
     queries.parse(review, query)  # raises for what it cannot mean

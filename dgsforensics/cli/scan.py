@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dgsforensics.choices import DeviceName
+from dgsforensics.choices import DeviceName, Pick
 from dgsforensics.cli.options import (
     BackboneWeights,
     Batch,
@@ -21,7 +21,7 @@ from dgsforensics.cli.options import (
     unasked,
 )
 from dgsforensics.errors import ExitCode, UsageError
-from dgsforensics.scan.selection import Pick, RowOrder
+from dgsforensics.scan.selection import RowOrder
 
 
 def scan(
@@ -30,7 +30,7 @@ def scan(
         list[Path] | None,
         typer.Argument(
             metavar="[PATH]...",
-            help="Images and folders; - for a list of them.",
+            help="Images, folders and archives; - for a list of them.",
             show_default=False,
         ),
     ] = None,
@@ -120,6 +120,9 @@ def scan(
     follow_symlinks: Annotated[
         bool, typer.Option("--follow-symlinks", help="Follow symbolic links inside folders.")
     ] = False,
+    no_archives: Annotated[
+        bool, typer.Option("--no-archives", help="Do not look into ZIP and TAR archives.")
+    ] = False,
     max_pixels: Annotated[
         int | None,
         typer.Option(
@@ -195,6 +198,7 @@ def scan(
         use_cache=not no_cache,
         exclude=list(exclude or []),
         follow_symlinks=follow_symlinks,
+        archives=not no_archives,
         limits=Limits(**{name: value for name, value in given.items() if value is not None}),
     )
     form = run.OutputForm(

@@ -188,7 +188,7 @@ def _entries(
     """Yield what is listed, and for what is not, why."""
     if os.path.isdir(data):
         paths: list[Path] = []
-        for found in find_files([data], exclude=_SIDECARS):
+        for found in find_files([data], exclude=_SIDECARS, archives=None):
             if isinstance(found, Failure):
                 failed(found)
             else:

@@ -9,7 +9,6 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -19,19 +18,17 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from dgsforensics.detector import decoding_pool, folders, header, views
+from dgsforensics.detector import folders, header
 from dgsforensics.detector.calibration import Thresholds
 from dgsforensics.detector.header import DetectorHeader
-from dgsforensics.detector.memory import MemoryBudget, needed
-from dgsforensics.detector.preparation import PreparedImage, prepare, prepare_file
-from dgsforensics.detector.read_ahead import ahead, off_the_clock
+from dgsforensics.detector.intake import Intake, IntakeResult
+from dgsforensics.detector.memory import MemoryBudget
+from dgsforensics.detector.preparation import PreparedImage, prepare
+from dgsforensics.detector.read_ahead import ahead
 from dgsforensics.errors import (
     MORE_MEMORY,
-    CaseError,
     DeviceError,
-    ImageError,
     UnreadableError,
-    UnsupportedError,
 )
 from dgsforensics.files import content
 from dgsforensics.files.content import DEFAULT_LIMITS, Limits
@@ -54,8 +51,6 @@ MAX_AHEAD = 64
 """Inputs read ahead, twice over, where no batch size was asked for: enough for the largest."""
 _NO_ROOM = re.compile("failed to map|allocate memory", re.IGNORECASE)
 """What the loader of libraries says where an address space is too small."""
-_PATIENCE = 3
-"""Times the seconds of one file that it waits for the memory of others."""
 MAX_PENDING = 256
 """Rows that may wait for a batch to fill; then it is run half empty."""
 MAX_DELAY = 0.25
@@ -182,16 +177,14 @@ class Detector:
         makes another picture of each, which is scored in its place. Both are called from the
         decoding threads.
         """
-        budget = MemoryBudget(limits.max_memory)
+        intake = Intake(self.config.input, limits, MemoryBudget(limits.max_memory), known, alter)
         size = batch or 0  # 0: what suits the device, known once the model is loaded
         threads = workers or min(4, os.cpu_count() or 1)
 
-        def load(item: Path | Failure) -> PreparedImage | EarlierScore | Failure:
-            if isinstance(item, Failure):
-                return item
-            return self._load(item, limits, budget, known, alter)
+        def load(item: Path | Failure) -> IntakeResult:
+            return item if isinstance(item, Failure) else intake.take(item)
 
-        pending: list[tuple[Path, PreparedImage | EarlierScore | Failure]] = []
+        pending: list[tuple[Path, IntakeResult]] = []
         waiting, flushed = 0, time.monotonic()
         window = 2 * (batch or MAX_AHEAD) + threads
         for item, result in ahead(
@@ -226,7 +219,7 @@ class Detector:
         return self.forward.logits(pixels, batch or len(pixels))
 
     def _flush(
-        self, pending: list[tuple[Path, PreparedImage | EarlierScore | Failure]], size: int
+        self, pending: list[tuple[Path, IntakeResult]], size: int
     ) -> tuple[list[Prediction | Failure], int]:
         """Score what waits; also returns the batch size that fitted into memory."""
         fresh = [row.pixels for _, row in pending if isinstance(row, PreparedImage)]
@@ -263,55 +256,6 @@ class Detector:
                 size //= 2
                 logger.warning("out of memory: going on with batches of %d", size)
         return [], size
-
-    def _load(
-        self,
-        path: Path,
-        limits: Limits,
-        budget: MemoryBudget,
-        known: Callable[[str], EarlierScore | None] | None,
-        alter: Callable[[Picture], Picture] | None,
-    ) -> PreparedImage | EarlierScore | Failure:
-        """Read, look up, decode and select; runs in a thread. Only a `CaseError` ends the scan."""
-        facts = FileFacts()
-        try:
-            data = content.read(path, limits)
-            facts = decoder.facts_of(data)
-            earlier = known(facts.sha256) if known and facts.sha256 else None
-            if earlier is not None and earlier.traits is not None:
-                return earlier
-            need = needed(data, facts.format, budget.total)
-            with ExitStack() as stack:
-                with off_the_clock():
-                    stack.enter_context(budget.lent(need, _PATIENCE * limits.max_seconds))
-                if earlier is not None:
-                    return views.with_traits(earlier, data, limits)
-                if alter is not None:
-                    picture = alter(decoder.decode(data, limits, facts))
-                    return prepare(picture, self.config.input)
-                return self._prepared(data, facts, limits, need)
-        except ImageError as error:
-            status = (
-                Status.UNSUPPORTED if isinstance(error, UnsupportedError) else Status.UNREADABLE
-            )
-            reason = error.sentence
-        except MemoryError:
-            status, reason = Status.UNREADABLE, "not enough memory"
-        except CaseError:
-            raise
-        except Exception as error:  # a defect of ours; the other files still count
-            logger.warning("%r: %r", str(path), error, exc_info=logger.isEnabledFor(logging.DEBUG))
-            status, reason = Status.UNREADABLE, f"internal error: {error!r}"
-        if facts.size is None:
-            facts = FileFacts(size=content.size_of(path))
-        return Failure(path, facts, status, reason)
-
-    def _prepared(self, data: bytes, facts: FileFacts, limits: Limits, need: int) -> PreparedImage:
-        """Decode and select, in this thread or in a process that can be ended."""
-        if not decoding_pool.is_risky(data, facts.format):
-            return prepare_file(data, facts, limits, self.config.input)
-        with off_the_clock():  # the pool has a clock of its own
-            return decoding_pool.pool.prepare(data, facts, limits, self.config.input, need)
 
     def judge(self, path: Path, row: PreparedImage | EarlierScore, logit: float) -> Prediction:
         """Return what a logit amounts to, at the thresholds in force."""

@@ -1,16 +1,18 @@
-"""The bytes of one regular file, or an `ImageError` in the user's words. Nothing here may block."""
+"""The bytes that a path means, or an `ImageError` in the user's words. Nothing here may block.
+
+A path means a regular file, or a member of an archive: see `files.archive_paths`.
+"""
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import BinaryIO
 
-from dgsforensics.errors import ConfigError, UnreadableError, UnsupportedError
+from dgsforensics.errors import ConfigError, ImageError, UnreadableError
 from dgsforensics.files import memory
+from dgsforensics.files.archive_paths import is_archive, member_at, opened_archive
 from dgsforensics.files.kinds import HEAD
+from dgsforensics.files.regular import opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,30 +42,44 @@ DEFAULT_LIMITS = Limits()
 
 
 def read(path: Path, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """Return all bytes of a regular file that is neither empty nor above the limit.
+    """Return all bytes of a regular file or member that is neither empty nor above the limit.
 
-    Raises `UnsupportedError` for a folder, pipe, socket or device, which is never opened, and
-    `UnreadableError` for the rest: no permission, gone, empty, too large, changing.
+    Raises `UnsupportedError` for a folder, pipe, socket or device, which is never opened, and for a
+    member that is encrypted; `UnreadableError` for the rest: no permission, gone, empty, too large,
+    changing, damaged in the archive.
     """
-    with _opened(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > limits.max_bytes:
-            raise UnreadableError(f"{size} bytes, more than the limit of {limits.max_bytes}")
-        # One byte more than expected: a file that grows meanwhile must not pass as whole.
-        data = file.read(size + 1)
-    if len(data) != size:
-        raise UnreadableError("the file changed while it was read")
+    if (member := member_at(path)) is not None:
+        with opened_archive(member.archive) as archive:
+            entry = archive.entry(member.name)
+            _require_small(entry.size, limits)
+            data = archive.read(entry)
+    else:
+        with opened(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            _require_small(size, limits)
+            # One byte more than expected: a file that grows meanwhile must not pass as whole.
+            data = file.read(size + 1)
+        if len(data) != size:
+            raise UnreadableError("the file changed while it was read")
     if not data:
         raise UnreadableError("empty file")
     return data
 
 
+def _require_small(size: int, limits: Limits) -> None:
+    if size > limits.max_bytes:
+        raise UnreadableError(f"{size} bytes, more than the limit of {limits.max_bytes}")
+
+
 def size_of(path: Path) -> int | None:
-    """Return bytes of a regular file that could not be read; None where even that is not to be
-    had."""
+    """Return bytes of a regular file or member, also of one that cannot be read; None where even
+    that is not to be had."""
     try:
+        if (member := member_at(path)) is not None:
+            with opened_archive(member.archive) as archive:
+                return archive.entry(member.name).size
         found = os.stat(path)
-    except (OSError, ValueError):
+    except (OSError, ValueError, ImageError):
         return None
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
@@ -71,54 +87,36 @@ def size_of(path: Path) -> int | None:
 def read_head(path: Path) -> bytes:
     """Return at most `HEAD` bytes from the start of a regular file, for `sniff`; raises as
     `read`."""
-    with _opened(path) as file:
+    with opened(path) as file:
         return file.read(HEAD)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Yield a regular file; whatever the system refuses, also in the body, becomes an
-    `ImageError`."""
+def is_folder(path: Path) -> bool:
+    """Return whether a path means a folder, an archive, or a folder in an archive."""
+    if os.path.isdir(path) or is_archive(path):
+        return True
+    if (member := member_at(path)) is None:
+        return False
     try:
-        _require_regular(os.stat(path).st_mode)
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            _require_regular(os.fstat(file.fileno()).st_mode)
-            yield file
-    except (OSError, ValueError) as error:
-        raise UnreadableError(reason_of(error)) from error
+        with opened_archive(member.archive) as archive:
+            return archive.has_folder(member.name)
+    except ImageError:
+        return False
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
-    # A pipe put in the file's place after the first look would otherwise hang the scan.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
-
-
-def _require_regular(mode: int) -> None:
-    if not stat.S_ISREG(mode):
-        raise UnsupportedError(f"not a regular file ({kind_of(mode)})")
-
-
-def kind_of(mode: int) -> str:
-    """Return what a `st_mode` that is no regular file stands for, in words."""
-    for test, name in (
-        (stat.S_ISDIR, "folder"),
-        (stat.S_ISFIFO, "named pipe"),
-        (stat.S_ISSOCK, "socket"),
-        (stat.S_ISCHR, "character device"),
-        (stat.S_ISBLK, "block device"),
-    ):
-        if test(mode):
-            return name
-    return "unknown kind"
-
-
-def reason_of(error: OSError | ValueError) -> str:
-    """Return why the system did not give a path, in a few words without the path."""
-    match error:
-        case FileNotFoundError():
-            return "no such file or folder"
-        case PermissionError():
-            return "permission denied"
-        case OSError(strerror=str(words)):
-            return words[:1].lower() + words[1:]
-    return f"not a valid path: {error}"
+def is_there(path: Path) -> bool:
+    """Return whether something has that name, on the disk or in an archive; what is out of reach
+    may be there."""
+    if (member := member_at(path)) is None:
+        try:
+            os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except (OSError, ValueError):
+            return True
+        return True
+    try:
+        with opened_archive(member.archive) as archive:
+            return archive.holds(member.name)
+    except ImageError:
+        return True

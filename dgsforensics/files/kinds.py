@@ -41,6 +41,10 @@ _OTHERS = (
     (b"\xc5\xd0\xd3\xc6", "PostScript"),
     (b"PK\x03\x04", "a ZIP archive or office document"),
     (b"\x1f\x8b", "a gzip archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ\x00", "an xz archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
     (b"\x00\x00\x01\x00", "an icon"),
     (b"\x1a\x45\xdf\xa3", "a Matroska or WebM video"),
     (b"RIFF", "a sound or video"),
@@ -131,6 +135,8 @@ def describe(head: bytes) -> str:
             return name
     if head[4:8] == b"ftyp":
         return "a video"
+    if head[257:262] == b"ustar":
+        return "a TAR archive"
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if start[:4] == b"<svg" or (start[:5] == b"<?xml" and b"<svg" in start):
         return "an SVG drawing"

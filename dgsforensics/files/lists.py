@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dgsforensics.errors import UsageError
-from dgsforensics.files.content import reason_of
 from dgsforensics.files.kinds import sniff
+from dgsforensics.files.regular import reason_of
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(?=[^/])", re.IGNORECASE)
 """`pathlib` makes one slash of two."""

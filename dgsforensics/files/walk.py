@@ -15,6 +15,9 @@ out as a `Failure`, so that a report accounts for all it was asked about.
   for; then a link into its own parents is reported as a loop, a broken one as unreadable, and a
   folder that was already walked under another name is not walked again.
 * The same path twice, compared as absolute, is one row, at its first place.
+* Archives are walked as folders are, their members in the order of the archive, unless that is not
+  wanted. One that is damaged, or beyond a limit, is reported behind what could be read of it. Links
+  and other archives inside are passed over.
 
 What is passed over gets no row, but is told to `WalkReport` with its kind, so that a report can
 say what it is not about.
@@ -28,50 +31,22 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from dgsforensics.errors import ImageError
-from dgsforensics.files.content import kind_of, read_head, reason_of
+from dgsforensics.files.archive_paths import member_at
+from dgsforensics.files.archives import DEFAULT_ARCHIVE_LIMITS, ArchiveLimits
+from dgsforensics.files.candidates import EXCLUDED, WalkReport, if_candidate
+from dgsforensics.files.content import read_head
 from dgsforensics.files.globs import GlobSet
-from dgsforensics.files.kinds import describe, sniff
-from dgsforensics.records import Failure, FileFacts, LeftOutFile, Status
+from dgsforensics.files.members import inside, is_to_be_entered
+from dgsforensics.files.regular import kind_of, reason_of
+from dgsforensics.records import Failure, FileFacts, Status
 
-_SUFFIXES = (
-    ".jpg .jpeg .jpe .jfif .jif .png .apng .webp .avif .avifs .tif .tiff .bmp .dib .gif .mpo "
-    ".heic .heif .hif .dng .cr2 .cr3 .nef .nrw .arw .sr2 .raf .orf .rw2 .pef .srw .3fr .iiq"
-)
-SUFFIXES = frozenset(_SUFFIXES.split())
-"""Lower-case suffixes that promise a picture of a kind that is read, with or without an extra."""
-
-EXCLUDED = "excluded"
-"""The kind of what was left out because somebody asked for that."""
-_SHORT = {
-    "PDF document": "PDF",
-    "ZIP archive or office document": "archive",
-    "gzip archive": "archive",
-    "Matroska or WebM video": "video",
-    "unknown data": "of unknown kind",
-}
-"""Kinds in fewer words than `kinds.describe` has for them."""
-_APPLE_DOUBLE = b"\x00\x05\x16\x07"
 _log = logging.getLogger(__name__)
 
 Identity = tuple[int, int]
 """Device and inode: the same folder under whatever name."""
-
-
-@dataclass(slots=True)
-class WalkReport:
-    """What a walk did besides finding files; filled while it goes on."""
-
-    left_out: list[LeftOutFile] = field(default_factory=list)
-    """Files that were met and get no row. Of a folder that is not entered, the folder."""
-    unused: list[str] = field(default_factory=list)
-    """Globs to exclude by that matched nothing; known at the end."""
-
-    def leave_out(self, path: Path, kind: str) -> None:
-        """Note a file that gets no row."""
-        self.left_out.append(LeftOutFile(path, kind))
 
 
 @dataclass(slots=True)
@@ -81,6 +56,7 @@ class _Walk:
     exclude: GlobSet
     follow_symlinks: bool
     report: WalkReport
+    archives: ArchiveLimits | None
     seen: set[str] = field(default_factory=set)
     """Absolute paths that have a row."""
     walked: set[Identity] = field(default_factory=set)
@@ -93,13 +69,14 @@ def find_files(
     exclude: Sequence[str] = (),
     follow_symlinks: bool = False,
     report: WalkReport | None = None,
+    archives: ArchiveLimits | None = DEFAULT_ARCHIVE_LIMITS,
 ) -> Iterator[Path | Failure]:
     """Yield files to scan below the paths, and what could not be looked into; see the module for
-    rules.
+    rules. Where `archives` is None, archives are files like any other.
 
     Lazy: nothing is read before it is asked for, and `paths` may be a stream.
     """
-    walk = _Walk(GlobSet(exclude), follow_symlinks, report or WalkReport())
+    walk = _Walk(GlobSet(exclude), follow_symlinks, report or WalkReport(), archives)
     for path in paths:
         for found in _from_argument(path, walk):
             place = os.path.abspath(found.path if isinstance(found, Failure) else found)
@@ -110,6 +87,9 @@ def find_files(
 
 
 def _from_argument(path: Path, walk: _Walk) -> Iterator[Path | Failure]:
+    if walk.archives is not None and (member := member_at(path)) is not None:
+        yield from inside(member.archive, [], walk.exclude, walk.report, walk.archives, member.name)
+        return
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:
@@ -120,7 +100,10 @@ def _from_argument(path: Path, walk: _Walk) -> Iterator[Path | Failure]:
     elif walk.exclude.match(path, [path.name]):
         walk.report.leave_out(path, EXCLUDED)
     elif stat.S_ISREG(status.st_mode):
-        yield path
+        if walk.archives is not None and is_to_be_entered(path):
+            yield from inside(path, [], walk.exclude, walk.report, walk.archives)
+        else:
+            yield path
     else:
         yield _not_a_file(path, status.st_mode)
 
@@ -159,7 +142,10 @@ def _below(root: Path, identity: Identity, walk: _Walk) -> Iterator[Path | Failu
         if stat.S_ISLNK(status.st_mode):
             walk.report.leave_out(entry, "link")
         elif stat.S_ISREG(status.st_mode):
-            yield from _if_candidate(entry, walk.report)
+            if walk.archives is not None and is_to_be_entered(entry):
+                yield from inside(entry, parts, walk.exclude, walk.report, walk.archives)
+            else:
+                yield from if_candidate(entry, partial(read_head, entry), walk.report)
         elif not stat.S_ISDIR(status.st_mode):
             yield _not_a_file(entry, status.st_mode)
         elif walk.follow_symlinks and inner in {level[0] for level in levels}:
@@ -179,36 +165,6 @@ def _entries(folder: Path) -> Iterator[Path | Failure]:
     except OSError as error:
         return iter([_unreadable(folder, f"folder cannot be listed: {reason_of(error)}")])
     return (folder / name for name in names)
-
-
-def _if_candidate(path: Path, report: WalkReport) -> Iterator[Path | Failure]:
-    """Yield a regular file met in a folder: itself, why it cannot be told, or nothing."""
-    promising = path.suffix.lower() in SUFFIXES
-    if promising and not path.name.startswith("._"):
-        yield path
-        return
-    try:
-        head = read_head(path)
-    except ImageError as error:
-        if promising or not path.suffix:
-            yield _unreadable(path, error.message)
-        else:
-            report.leave_out(path, "not readable")
-        return
-    if sniff(head) or (promising and not head.startswith(_APPLE_DOUBLE)):
-        yield path
-    else:
-        report.leave_out(path, _kind(head))
-
-
-def _kind(head: bytes) -> str:
-    """What a file that is no picture is counted as."""
-    if not head:
-        return "empty"
-    if head.startswith(_APPLE_DOUBLE):
-        return "macOS shadow"
-    kind = describe(head).removeprefix("an ").removeprefix("a ")
-    return _SHORT.get(kind, kind)
 
 
 def _reason(path: Path, error: OSError | ValueError) -> str:

@@ -104,3 +104,15 @@ def source_type(text: str) -> str:
 def says_generated(text: str) -> bool:
     """Return whether a source type means that a trained model made the image or a part of it."""
     return "trainedalgorithmicmedia" in text.lower()
+
+
+def says_captured(text: str) -> bool:
+    """Return whether a source type, as `source_type` words it, means that the image is a capture
+    of what was before a camera or on film."""
+    return text.partition(":")[0] in _CAPTURES
+
+
+_CAPTURES = {
+    *("digitalCapture", "computationalCapture", "negativeFilm", "positiveFilm", "print"),
+    "minorHumanEdits",
+}

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from dgsforensics.judgements import Decision
 from dgsforensics.review import phrases
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.item import Item
+from dgsforensics.review.session import Review
 from dgsforensics.wording import percent, printable
 
 Similar = tuple[Item, int] | None

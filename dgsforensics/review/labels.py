@@ -17,11 +17,11 @@ from dgsforensics.case.decisions import Log, standing
 from dgsforensics.case.store import Case
 from dgsforensics.datasets.labelled import UNKNOWN, ListedImage
 from dgsforensics.errors import UsageError
-from dgsforensics.files.content import reason_of
+from dgsforensics.files.regular import reason_of
 from dgsforensics.judgements import Decision, Judgement
 from dgsforensics.pictures import near_duplicates
 from dgsforensics.records import Label
-from dgsforensics.review.session import Item
+from dgsforensics.review.item import Item
 from dgsforensics.tables import csv_line, to_json
 from dgsforensics.wording import counted
 

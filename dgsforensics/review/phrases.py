@@ -2,7 +2,8 @@
 
 from dgsforensics.judgements import PICTURED, Judgement, Sight
 from dgsforensics.records import Mark
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.item import Item
+from dgsforensics.review.session import Review
 from dgsforensics.wording import printable
 
 JUDGEMENTS = {

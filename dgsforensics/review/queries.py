@@ -9,17 +9,19 @@ without a known name in front is looked for in path and note, in any case.
 import shlex
 from collections.abc import Callable, Sequence
 
-from dgsforensics.choices import Order, Stage
+from dgsforensics.choices import Order, Pick
 from dgsforensics.errors import UsageError
 from dgsforensics.judgements import Judgement
-from dgsforensics.records import Mark, Status, Verdict
+from dgsforensics.records import MADE, Mark, Status, Verdict
 from dgsforensics.review import phrases
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.item import Item
+from dgsforensics.review.session import Review
 
 Test = Callable[[Item], bool]
 
 NAMES = {
     "verdict": "flagged, inconclusive, not-flagged, unreadable or unsupported; several with commas",
+    "only": "flagged, inconclusive, not-flagged, failed or claims: files of any of these kinds",
     "label": "ai, real, unsure, unfit, any or none",
     "score": "0.9.., ..0.2 or 0.5..0.9: the probability",
     "format": "jpeg, png, webp, ...",
@@ -27,7 +29,6 @@ NAMES = {
     "camera": "part of its name",
     "software": "part of its name",
     "folder": "part of the path without the name",
-    "queue": "flagged, inconclusive, claims (the others that claim something) or rest",
     "differ": "yes or no: whether reviewers who labelled it say different things now",
 }
 """What a word may ask for, and how."""
@@ -36,9 +37,7 @@ NAMES = {
 _FORMATS = {"jpg": "jpeg", "tif": "tiff"}
 _ALIASES = {"mark": "claims"}
 _KINDS = (*Verdict, Status.UNREADABLE, Status.UNSUPPORTED)
-_TELLING = (Mark.C2PA, Mark.SOURCE_TYPE, Mark.GENERATOR)
-"""Claims that bear on how an image was made."""
-QUEUE = "queue:flagged,inconclusive,claims"
+QUEUE = "only:flagged,inconclusive,claims"
 """What a review goes through unless something else is asked for."""
 
 
@@ -81,6 +80,9 @@ def _word(review: Review, word: str) -> Test:
         case "verdict":
             kinds = _known(name, [_spaced(text) for text in values], _KINDS)
             return lambda item: item.kind in kinds
+        case "only":
+            picks = _known(name, [_hyphened(text) for text in values], list(Pick))
+            return lambda item: not _kinds(item).isdisjoint(picks)
         case "label":
             spoken = ["none" if text in ("no label", "no-label") else text for text in values]
             labels = _known(name, spoken, [*Judgement, "any", "none"])
@@ -91,9 +93,6 @@ def _word(review: Review, word: str) -> Test:
         case "format":
             kinds = [_FORMATS.get(value, value) for value in values]
             return lambda item: (item.row.facts.format or "").casefold() in kinds
-        case "queue":
-            stages = _known(name, values, list(Stage))
-            return lambda item: stage(item) in stages
         case "claims":
             letters = {letter.casefold(): mark.value for mark, letter in phrases.MARKS.items()}
             spoken = [letters.get(text, _spaced(text)) for text in values]
@@ -109,15 +108,6 @@ def _word(review: Review, word: str) -> Test:
             answers = _known(name, values, ["yes", "no"])
             said = {True: "yes", False: "no", None: ""}
             return lambda item: said[difference(review, item)] in answers
-
-
-def stage(item: Item) -> Stage:
-    """Return where in the queue an image comes."""
-    if item.verdict == Verdict.FLAGGED:
-        return Stage.FLAGGED
-    if item.verdict == Verdict.INCONCLUSIVE:
-        return Stage.INCONCLUSIVE
-    return Stage.CLAIMS if any(mark in _TELLING for mark in item.marks) else Stage.REST
 
 
 def resumed(review: Review, items: Sequence[Item]) -> int:
@@ -155,6 +145,17 @@ def _spaced(text: str) -> str:
     return text.replace("-", " ").replace("_", " ")
 
 
+def _hyphened(text: str) -> str:
+    return text.replace("_", "-")
+
+
+def _kinds(item: Item) -> set[str]:
+    """What `dgsf scan --only` would list an image for."""
+    scored = item.row.status == Status.SCORED
+    kinds = {item.kind.replace(" ", "-") if scored else Pick.FAILED}
+    return kinds | ({Pick.CLAIMS} if scored and set(item.marks) & set(MADE) else set())
+
+
 def _has_label(label: Judgement | None, wanted: Sequence[str]) -> bool:
     return ("none" if label is None else "any") in wanted or label in wanted
 
@@ -187,9 +188,14 @@ def _keys(review: Review) -> dict[Order, Callable[[Item], tuple[object, ...]]]:
     def score(item: Item) -> float:
         return -1.0 if item.probability is None else item.probability
 
-    places = {stage: place for place, stage in enumerate(Stage)}
+    stages = (Pick.FLAGGED, Pick.INCONCLUSIVE, Pick.CLAIMS)
+
+    def stage(item: Item) -> int:
+        kinds = _kinds(item)
+        return next((place for place, pick in enumerate(stages) if pick in kinds), len(stages))
+
     return {
-        Order.QUEUE: lambda item: (places[stage(item)], -score(item), item.index),
+        Order.QUEUE: lambda item: (stage(item), -score(item), item.index),
         Order.SCORE: lambda item: (-score(item), item.index),
         Order.NAME: lambda item: (str(item.path).casefold(), item.index),
         Order.SIZE: lambda item: (-pixels(item), item.index),

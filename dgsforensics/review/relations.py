@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from dgsforensics.pictures import near_duplicates
 from dgsforensics.records import Mark
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.item import Item
+from dgsforensics.review.session import Review
 
 
 class Relation(StrEnum):

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from platform import python_version
 
 from dgsforensics.case import location, relocation, scores, store
 from dgsforensics.case.recording import Scan
@@ -21,14 +22,20 @@ from dgsforensics.detector import folders, header
 from dgsforensics.detector.detector import Detector
 from dgsforensics.detector.header import DetectorHeader
 from dgsforensics.errors import CheckpointError, UsageError
+from dgsforensics.files.archives import DEFAULT_ARCHIVE_LIMITS
+from dgsforensics.files.candidates import WalkReport
+from dgsforensics.files.content import is_folder, is_there
 from dgsforensics.files.lists import read_list_from, refuse_addresses
-from dgsforensics.files.walk import WalkReport, find_files
+from dgsforensics.files.walk import find_files
 from dgsforensics.pictures import pixel_limit
 from dgsforensics.records import EarlierScore, Failure, Prediction
 from dgsforensics.scan import output
 from dgsforensics.scan.request import ScanRequest
 
 logger = logging.getLogger(__name__)
+
+_DECIDE_A_SCORE = ("torch", "open_clip_torch", "pillow", "numpy")
+"""Distributions whose version may move the last digits of a score."""
 
 
 @dataclass(frozen=True)
@@ -56,34 +63,38 @@ class Job:
         with ExitStack() as stack:
             scans: list[Scan] = []
             kept: Scan | None = None
+            request, opened, everything = self.request, None, None
             if self.case is not None:
                 opened = stack.enter_context(store.Case.open(self.case))
+            if opened is not None or (request.use_cache and not request.makes_case):
                 everything = stack.enter_context(scores.opened())
-                for known in filter(None, (opened, everything)):
-                    scores.adopt(known, self._weights_of(scores.without_weights(known)))
-                settings = self._settings()
+            for known in filter(None, (opened, everything)):
+                scores.adopt(known, self._weights_of(scores.without_weights(known)))
+            settings = self._settings()
+            if opened is not None:
                 scans.append(opened.begin_scan(settings))
-                if everything is not None:
+            if everything is not None:
+                if opened is not None:
                     scores.note_source(everything, opened.path)
-                    kept = everything.begin_scan(replace(settings, options=ScanOptions()))
+                kept = everything.begin_scan(replace(settings, options=ScanOptions()))
             yield self._scores(scans, kept)
 
     def _scores(self, scans: list[Scan], kept: Scan | None) -> Iterator[list[Prediction | Failure]]:
         request = self.request
-        known = _known([*scans, *([] if kept is None else [kept])])
+        every = [*scans, *([] if kept is None else [kept])]
         for rows in self.detector.scan_batches(
             self.found,
             batch=request.batch,
             workers=request.workers,
             limits=request.limits,
-            known=known if scans and request.use_cache else None,
+            known=_known(every) if every and request.use_cache else None,
         ):
             for scan in scans:
                 scan.record(rows)
             if kept is not None:
                 kept.remember(rows)
             yield rows
-        for scan in [*scans, *([] if kept is None else [kept])]:
+        for scan in every:
             scan.finish()
 
     def _weights_of(self, files: set[str]) -> dict[str, str]:
@@ -107,12 +118,15 @@ class Job:
                 fpr=self.request.fpr,
                 probability=self.request.threshold,
                 exclude=tuple(self.request.exclude),
+                archives=self.request.archives,
                 folders=tuple(_folders(self.paths)),
                 scale=StoredScale(
                     calibration.temperature,
                     calibration.intercept,
                     **asdict(self.detector.thresholds),
                 ),
+                versions={"Python": python_version(), **{n: version(n) for n in _DECIDE_A_SCORE}},
+                left_out=self.left_out,
                 others={"limits": asdict(self.request.limits)},
             ),
         )
@@ -141,13 +155,15 @@ def prepare(request: ScanRequest) -> Job:
             exclude=request.exclude,
             follow_symlinks=request.follow_symlinks,
             report=report,
+            archives=DEFAULT_ARCHIVE_LIMITS if request.archives else None,
         )
     )
     logger.info("found %d files in %.1f s", len(found), time.monotonic() - started)
     pixel_limit.lift()
     case = request.case
     # What holds no file makes no case.
-    if case is None and request.use_cache and any(isinstance(file, Path) for file in found):
+    has_files = any(isinstance(file, Path) for file in found)
+    if case is None and request.use_cache and request.makes_case and has_files:
         case = location.default_path(paths)
         if not case.exists() and (renamed := relocation.follow_renamed(paths, found, case)):
             logger.warning("%s was renamed: its case goes on here", renamed)
@@ -155,23 +171,12 @@ def prepare(request: ScanRequest) -> Job:
 
 
 def _refuse_missing(paths: Sequence[Path]) -> None:
-    missing = [str(path) for path in paths if not _is_there(path)]
+    missing = [str(path) for path in paths if not is_there(path)]
     if missing:
         others = "" if len(missing) == len(paths) else "; nothing was scanned"
         raise UsageError(
             f"{', '.join(missing)}: no such file or folder{others}", "check the spelling"
         )
-
-
-def _is_there(path: Path) -> bool:
-    """Whether something has that name; what is out of reach may be there."""
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except (OSError, ValueError) as error:
-        logger.debug("cannot look at %r: %s", str(path), error)
-    return True
 
 
 def _known(scans: Sequence[Scan]) -> Callable[[str], EarlierScore | None]:
@@ -198,8 +203,8 @@ def _weights(files: set[str]) -> dict[str, str]:
 
 
 def _folders(paths: Sequence[Path]) -> list[str]:
-    """The absolute paths of the folders among these; a file covers none."""
-    return [os.path.abspath(path) for path in paths if os.path.isdir(path)]
+    """The absolute paths of the folders and archives among these; a file covers none."""
+    return [os.path.abspath(path) for path in paths if is_folder(path)]
 
 
 def _run_info(source: DetectorHeader, detector: Detector, case: Path | None) -> output.RunInfo:

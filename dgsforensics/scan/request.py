@@ -21,6 +21,11 @@ class ScanRequest:
     fpr: float | None = None
     case: Path | None = None
     use_cache: bool = True
+    makes_case: bool = True
+    """Keep a case where none is named; else what is scored is in the user's store of scores
+    alone."""
     exclude: list[str] = field(default_factory=list)
     follow_symlinks: bool = False
+    archives: bool = True
+    """Read them as folders."""
     limits: Limits = DEFAULT_LIMITS

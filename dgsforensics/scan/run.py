@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TextIO
 
 from dgsforensics import console
+from dgsforensics.choices import Pick
 from dgsforensics.errors import ExitCode, UsageError
+from dgsforensics.files.content import is_folder
 from dgsforensics.interrupts import remembered_interrupt
 from dgsforensics.records import Failure, Prediction, ScanSummary, Status, Verdict
 from dgsforensics.scan import output as formats
@@ -20,7 +22,7 @@ from dgsforensics.scan import progress
 from dgsforensics.scan.job import Job, prepare
 from dgsforensics.scan.output import ScanEnd
 from dgsforensics.scan.request import ScanRequest
-from dgsforensics.scan.selection import Pick, RowOrder, by_score, claims_of, is_picked
+from dgsforensics.scan.selection import RowOrder, by_score, claims_of, is_picked
 from dgsforensics.wording import listed, printable
 
 
@@ -117,7 +119,7 @@ def _target(job: Job) -> str | None:
 def _is_one_file(job: Job) -> bool:
     """Whether one file was asked for, and nothing else."""
     named = len(job.request.paths) == 1 and job.request.files_from is None
-    return named and job.request.paths == job.paths and not os.path.isdir(job.paths[0])
+    return named and job.request.paths == job.paths and not is_folder(job.paths[0])
 
 
 class _Tally:

@@ -3,19 +3,8 @@
 from collections.abc import Collection
 from enum import StrEnum
 
+from dgsforensics.choices import Pick
 from dgsforensics.records import MADE, Evidence, Failure, Prediction, Verdict
-
-
-class Pick(StrEnum):
-    """A kind of rows that can be asked for."""
-
-    FLAGGED = "flagged"
-    INCONCLUSIVE = "inconclusive"
-    NOT_FLAGGED = "not-flagged"
-    FAILED = "failed"
-    """Without a score."""
-    CLAIMS = "claims"
-    """Of files that claim something of how they were made."""
 
 
 class RowOrder(StrEnum):

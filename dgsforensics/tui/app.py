@@ -13,7 +13,8 @@ from textual.message import Message
 from dgsforensics.choices import Theme
 from dgsforensics.errors import CaseError, DgsError
 from dgsforensics.judgements import ScoreSeen
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.item import Item
+from dgsforensics.review.session import Review
 from dgsforensics.scan.request import ScanRequest
 from dgsforensics.tui.background import Explainer, scan
 from dgsforensics.tui.board import Board

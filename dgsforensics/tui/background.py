@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dgsforensics.errors import CheckpointError
 from dgsforensics.judgements import ScoreSeen
-from dgsforensics.review.session import Item
+from dgsforensics.review.item import Item
 from dgsforensics.scan.request import ScanRequest
 from dgsforensics.tui.heat import LEAST_ODDS, Heat, matters, on_scale
 

@@ -17,9 +17,10 @@ from textual.widgets import Static
 
 from dgsforensics.judgements import Judgement
 from dgsforensics.review import queries
+from dgsforensics.review.item import Item
 from dgsforensics.review.pace import Pace
 from dgsforensics.review.relations import Relations
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.session import Review
 from dgsforensics.tui.choice import Choice
 from dgsforensics.tui.dialogs import filter_line
 from dgsforensics.tui.graphics import Renderer

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from dgsforensics.choices import Order
 from dgsforensics.records import Status, Verdict
 from dgsforensics.review import agreement, phrases, queries
+from dgsforensics.review.item import Item
 from dgsforensics.review.relations import Relation, Relations
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.session import Review
 from dgsforensics.wording import printable
 
 VERDICTS = (

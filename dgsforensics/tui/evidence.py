@@ -10,7 +10,8 @@ from textual.widgets import Static
 
 from dgsforensics.review import phrases
 from dgsforensics.review.dossier import EVERY_IMAGE, Similar, describe
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.item import Item
+from dgsforensics.review.session import Review
 
 SHORTEST_SCALE, LONGEST_SCALE = 20, 60
 """Cells."""

@@ -12,8 +12,9 @@ from typing import Any
 from dgsforensics.errors import CaseError, UsageError
 from dgsforensics.judgements import Judgement, Showing, Sight
 from dgsforensics.review import phrases
+from dgsforensics.review.item import Item
 from dgsforensics.review.relations import Relation, Relations
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.session import Review
 from dgsforensics.tui.dialogs import LineDialog, NoticeDialog, QuestionDialog
 from dgsforensics.tui.rows import Rows
 from dgsforensics.tui.viewer import Viewer

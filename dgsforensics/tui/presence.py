@@ -1,9 +1,10 @@
 """Looks, in a thread, whether files are still where they were: a disk may take its time to say."""
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from dgsforensics.files.content import is_there
 
 
 class PresenceWatch:
@@ -33,7 +34,7 @@ class PresenceWatch:
 
     def _serve(self) -> None:
         while (paths := self._next()) is not None:
-            found = {path: _is_there(path) for path in paths}
+            found = {path: is_there(path) for path in paths}
             if not self._closed:
                 self._found(found)
 
@@ -43,13 +44,3 @@ class PresenceWatch:
                 self._changed.wait()
             paths, self._wanted = self._wanted, None
             return None if self._closed else paths
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:  # it may be there, for those who may look
-        return True
-    return True

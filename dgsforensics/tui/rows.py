@@ -19,7 +19,8 @@ from textual.strip import Strip
 
 from dgsforensics import console, wording
 from dgsforensics.review import phrases
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.item import Item
+from dgsforensics.review.session import Review
 
 
 @dataclass(frozen=True, slots=True)

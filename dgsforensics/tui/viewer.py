@@ -13,8 +13,9 @@ from textual.containers import Vertical
 from textual.message import Message
 
 from dgsforensics import wording
+from dgsforensics.review.item import Item
 from dgsforensics.review.relations import Relations
-from dgsforensics.review.session import Item, Review
+from dgsforensics.review.session import Review
 from dgsforensics.tui.decoding import Decoder
 from dgsforensics.tui.evidence import EvidencePane
 from dgsforensics.tui.graphics import Renderer

@@ -1,0 +1,1 @@
+"""What is handed on: a case as a page, a table or a document, and all about one file."""
