@@ -247,6 +247,7 @@ def test_every_name_is_explained_and_works(review: Review) -> None:
         "verdict": "flagged",
         "label": "any",
         "claims": "c2pa",
+        "only": "failed",
     }
     for name, says in NAMES.items():
         assert says

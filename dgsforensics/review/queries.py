@@ -112,9 +112,12 @@ def _word(review: Review, word: str) -> Test:
 
 def resumed(review: Review, items: Sequence[Item]) -> int:
     """Return where a reviewer goes on: at the next image without a label after the one that was
-    labelled last; at the first without one where that is not listed, or nothing was labelled.
+    labelled last; at the first without one where that is not listed; at the start where nothing
+    was labelled.
     """
     last = review.labelled_last
+    if not last:
+        return 0
     place = next((i for i, item in enumerate(items) if item.sha256 in last), None)
     found = next_unlabelled(review, items, -1 if place is None else place)
     return (place or 0) if found is None else found
