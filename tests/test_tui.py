@@ -5,6 +5,7 @@ After a change that is meant, DGSF_SNAPSHOTS=update writes them anew.
 """
 
 import os
+import re
 import shutil
 import sqlite3
 import sys
@@ -110,6 +111,7 @@ async def writes_a_note(hand):
     assert hand.seat.review.note_of(hand.seat.item("lake.png")) == "seen before"
     [entry] = log(hand.case)
     assert (entry.action, entry.note, entry.judgement) == (Action.NOTE, "seen before", None)
+    await hand.seat.press("i")
     assert "seen before" in hand.seat.text
 
 
@@ -327,7 +329,7 @@ async def compares(hand):
     await picture_is_there(hand.seat)
     assert "lake small.png ·" not in hand.seat.text
     await hand.press()
-    await hand.seat.until(lambda: hand.seat.text.count("480x320") >= 2 + 1)
+    await hand.seat.until(lambda: hand.seat.text.count("480x320") == 2)
     assert "98.2% lake s" in hand.seat.text
     await hand.press()
     assert "98.2% lake s" not in hand.seat.text
@@ -368,8 +370,7 @@ def gives_the_screen_to(*wanted):
         before = {name: pane.size for name, pane in panes.items()}
         await hand.press()
         assert {name for name, pane in panes.items() if pane.is_on_screen} == set(wanted)
-        for name in wanted:
-            assert panes[name].size.area > before[name].area
+        assert any(panes[name].size.area > before[name].area for name in wanted)
         await hand.seat.press("2")
         assert ("the picture is hidden" in hand.seat.status) == ("picture" not in wanted)
         await hand.press()
@@ -420,9 +421,12 @@ async def turns_dark_or_light(hand):
 
 async def shows_the_help(hand):
     await hand.press()
-    assert "not an image to judge" in hand.seat.text
+    assert "Keys of the moment" in hand.seat.text
+    assert "z undo" not in hand.seat.text.replace(hand.seat.text.splitlines()[-1], "")
+    await hand.seat.press("escape", "1", "question_mark")
+    assert "z undo" in hand.seat.text.replace(hand.seat.text.splitlines()[-1], "")
     await hand.seat.press("escape")
-    assert "not an image to judge" not in hand.seat.text
+    assert "Keys of the moment" not in hand.seat.text
     assert hand.seat.app.screen is hand.seat.board
 
 
@@ -474,7 +478,7 @@ EXPECTED: dict[str, Callable[[Hand], Awaitable[None]]] = {
     "picture": gives_the_screen_to("picture"),
     "both": gives_the_screen_to("picture", "evidence"),
     "list": gives_the_screen_to("list"),
-    "evidence": gives_the_screen_to("evidence"),
+    "evidence": gives_the_screen_to("list", "evidence"),
     "evidence-down": scrolls_the_evidence_down,
     "evidence-up": scrolls_the_evidence_up,
     "dark": turns_dark_or_light,
@@ -514,9 +518,9 @@ def test_a_remapped_key_does_what_the_other_did(case):
         assert (seat.labels, seat.current) == ({"lake.png": "ai"}, "peak.png")
         await seat.press("f5", "question_mark")
         assert seat.text.splitlines()  # the help shows them
-        help = [line.split("│")[1].split() for line in seat.text.splitlines() if "│" in line]
-        assert ["p", "AI"] in help
-        assert ["1", "a", "AI"] not in help
+        keys_shown = seat.text.replace(seat.text.splitlines()[-1], "")
+        assert re.search(r"\bp AI\b", keys_shown)
+        assert not re.search(r"\b1 AI\b", keys_shown)
 
     sit(case, steps, keymap=keymap)
 
