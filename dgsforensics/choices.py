@@ -43,6 +43,9 @@ class Pick(StrEnum):
 class Order(StrEnum):
     """What a list is sorted by."""
 
+    QUEUE = "queue"
+    """What most needs a look first: flagged, inconclusive, what claims something of how it was
+    made, the rest; each of them by score."""
     SCORE = "score"
     """Highest first; files without a score at the end."""
     NAME = "name"

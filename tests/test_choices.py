@@ -20,6 +20,7 @@ CLOSED = {
     ("scan", "--sort"): RowOrder,
     ("scan", "--device"): choices.DeviceName,
     ("review", "--device"): choices.DeviceName,
+    ("review", "--queue"): choices.Pick,
     ("review", "--sort"): choices.Order,
     ("review", "--graphics"): choices.Graphics,
     ("review", "--theme"): choices.Theme,

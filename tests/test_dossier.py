@@ -11,7 +11,7 @@ from dgsforensics.case.scans import ScanOptions
 from dgsforensics.case.store import Case
 from dgsforensics.judgements import Action, Judgement
 from dgsforensics.records import Evidence, FileFacts, Mark, Status
-from dgsforensics.review.dossier import Line, describe
+from dgsforensics.review.dossier import EVERY_IMAGE, Line, describe
 from dgsforensics.review.item import Item
 from dgsforensics.review.session import Review
 from made_review import MODEL, SETTINGS, failed, scaled, scan, scored, sha
@@ -44,19 +44,19 @@ def test_all_that_is_known_in_order(case: Case) -> None:
     assert list(sections) == [
         "Score",
         "What the file claims (easily removed or forged)",
-        "What the score rests on",
+        "Near-duplicates",
+        "Limits",
         "File",
-        "Most similar in the case",
+        EVERY_IMAGE,
     ]
     assert sections["Score"] == [
-        ("", "flagged, probability 73.1%"),
+        ("", "flagged, probability 73.1%, logit 2.500"),
         ("flagged from", "75.0%; inconclusive from 32.1%"),
-        ("limits:", "the first of 3 frames"),
     ]
-    assert sections["What the score rests on"] == [
+    assert sections["Limits"] == [("", "the first of 3 frames")]
+    assert sections[EVERY_IMAGE] == [
         ("threshold:", "false-positive rate 0.01"),
         ("detector", f"tiny {MODEL[:12]}"),
-        ("logit", "2.500"),
         ("", "A score is a signal, not proof."),
     ]
     assert sections["What the file claims (easily removed or forged)"] == [
@@ -69,18 +69,16 @@ def test_all_that_is_known_in_order(case: Case) -> None:
         ("frames", "3"),
         ("sha256", sha("a")),
     ]
-    assert sections["Most similar in the case"] == [
+    assert sections["Near-duplicates"] == [
         ("13 of 64 bits differ:", "/photos/b.jpg"),
         ("", "your label: unsure"),
     ]
     assert list(said(review, b)) == [
-        *("Decision", "Score", "What the file claims", "What the score rests on", "File")
+        *("Score", "What the file claims", "Decisions", "File", EVERY_IMAGE)
     ]
     assert [name for name, _ in said(review, b)["File"]] == ["", "", "sha256"]  # one frame
     review.label([b], None)
-    assert said(review, a, (b, 0))["Most similar in the case"] == [
-        ("0 of 64 bits differ:", "/photos/b.jpg")
-    ]
+    assert said(review, a, (b, 0))["Near-duplicates"] == [("0 of 64 bits differ:", "/photos/b.jpg")]
 
 
 def test_a_score_next_to_certain_is_not_said_to_be_certain(case: Case) -> None:
@@ -89,10 +87,10 @@ def test_a_score_next_to_certain_is_not_said_to_be_certain(case: Case) -> None:
     a, b = Review(case, "ann").items
     review = Review(case, "ann")
     assert said(review, a)["Score"][:2] == [
-        ("", "inconclusive, probability >99.9%"),
+        ("", "inconclusive, probability >99.9%, logit 25.000"),
         ("flagged from", ">99.9%; inconclusive from <0.1%"),
     ]
-    assert said(review, b)["Score"][0] == ("", "inconclusive, probability <0.1%")
+    assert said(review, b)["Score"][0] == ("", "inconclusive, probability <0.1%, logit -30.000")
 
 
 def test_without_a_band_none_is_mentioned(case: Case) -> None:
@@ -113,7 +111,7 @@ def test_decisions_ones_own_first(case: Case) -> None:
     zoe.label(zoe.items, Judgement.UNFIT)
     ann.note(ann.items[0], "later")
     times = {d.reviewer: d.time[:16].replace("T", " ") for d in Log(case).after()}
-    assert said(ann, ann.items[0])["Decision"] == [
+    assert said(ann, ann.items[0])["Decisions"] == [
         (f"ann, {times['ann']} UTC:", "no label: later"),
         (f"bob, {times['bob']} UTC:", "AI: six fingers"),
         (f"zoe, {times['zoe']} UTC:", "unfit"),
@@ -171,7 +169,7 @@ def test_nothing_found_is_not_the_same_as_nobody_looked(case: Case) -> None:
 def test_copies_are_named_up_to_five(case: Case, copies: int) -> None:
     scan(case, [scored("a.jpg"), *(scored(f"{n}.jpg", "a.jpg") for n in range(copies))])
     review = Review(case, "ann")
-    lines = said(review, review.items[0])["File"]
+    lines = said(review, review.items[0]).get("Near-duplicates", [])
     named = [value for name, value in lines if name == "same content:"]
     assert named == [f"/photos/{n}.jpg" for n in range(min(copies, 5))]
     assert [value for _, value in lines if "more cop" in value] == (
@@ -208,5 +206,5 @@ def test_an_older_case_is_described_once_it_was_scanned_again(case: Case) -> Non
     scan(case, [scored("a.jpg", cached=True)])
     review = Review(case, "ann")
     sections = said(review, review.items[0])
-    assert sections["Score"][0] == ("", "inconclusive, probability 43.8%")
+    assert sections["Score"][0] == ("", "inconclusive, probability 43.8%, logit 0.000")
     assert "not looked at" in sections["What the file claims"][0][1]

@@ -24,25 +24,23 @@ def test_everything_has_a_word() -> None:
     assert {len(letter) for letter in phrases.MARKS.values()} == {1}
 
 
-@given(SHARES, st.integers(0, 40))
-@example(1.0, 0)
-@example(1.0, 7)
-@example(1 - 2**-53, 7)
-def test_a_bar_is_exactly_as_wide_as_asked(share: float, width: int) -> None:
-    bar = phrases.bar(share, width)
-    assert len(bar) == width
-    filled = sum(8 if c == "█" else "▏▎▍▌▋▊▉".index(c) + 1 for c in bar.rstrip())
-    assert abs(filled - share * width * 8) <= 0.5 + 1e-9
-    assert bar.rstrip() == bar.replace(" ", "")  # no gap in it
-
-
-@given(SHARES, SHARES)
-def test_a_longer_bar_is_a_larger_share(a: float, b: float) -> None:
-    def cells(share: float) -> list[int]:
-        return [" ▏▎▍▌▋▊▉█".index(c) for c in phrases.bar(share, 6)]
-
-    if a <= b:
-        assert cells(a) <= cells(b)
+@pytest.mark.parametrize("width", [20, 37, 60])
+@pytest.mark.parametrize("logit", [-40.0, -1.0, 0.0, 1.5, 40.0])
+def test_the_scale_has_the_score_and_both_thresholds(case: Case, width: int, logit: float) -> None:
+    scan(case, [scored("a.jpg", logit=logit), failed("b.jpg")])
+    a, b = Review(case, "ann").items
+    line = phrases.scale(a, width)
+    assert cell_len(line) == width and line.startswith("0 ") and line.endswith(" 100%")
+    cells = line[2:-5]
+    assert a.probability is not None and a.scale is not None
+    assert cells.index("●") == min(len(cells) - 1, int(a.probability * len(cells)))
+    probability, thresholds = a.scale.calibration.probability, a.scale.thresholds
+    zones = cells.replace("●", "")
+    assert zones == "".join(sorted(zones, key="░▒▓".index))
+    for sign, upto in (("░", thresholds.lower), ("▒", thresholds.upper)):
+        end = max((i + 1 for i, c in enumerate(cells) if c == sign), default=0)
+        assert end - 1 <= probability(upto) * len(cells) + 0.5
+    assert phrases.scale(b, width) == ""
 
 
 @pytest.mark.parametrize(

@@ -67,15 +67,16 @@ def numbers(lines):
 EVERYTHING = ("--filter", "")
 
 
-def test_what_is_flagged_is_said_one_after_the_other(plain):
-    code, lines, err = plain("n", "n", "n", "p", "p", "p", "q", "ai")
+def test_the_queue_is_said_one_after_the_other(plain):
+    code, lines, err = plain("n", "n", "n", "n", "p", "p", "p", "q", "ai")
     assert (code, err) == (0, "")
-    head = "3 images: only:flagged,claims, by score. flagged from 75.0%. ? for help, q to quit."
+    what = "4 images: only:flagged,inconclusive,claims, by queue. flagged from 75.0%."
+    head = f"{what} ? for help, q to quit."
     assert lines[0] == head
-    assert lines[1] == "1 of 3: trip/high.jpg, flagged, probability 85.2%, no label"
+    assert lines[1] == "1 of 4: trip/high.jpg, flagged, probability 85.2%, no label"
     assert numbers(lines) == [
-        *("trip/high.jpg", "copy.jpg", "flag.jpg", "flag.jpg"),
-        *("copy.jpg", "trip/high.jpg", "trip/high.jpg"),
+        *("trip/high.jpg", "copy.jpg", "flag.jpg", "middle.jpg", "middle.jpg"),
+        *("flag.jpg", "copy.jpg", "trip/high.jpg"),
     ]
 
 
@@ -84,7 +85,7 @@ def test_without_anything_flagged_all_are_listed(plain, tmp_path):
     with Case.open(other) as case:
         scan(case, [scored("a.jpg", logit=-3.0), failed("b.jpg")])
     _, lines, _ = plain("q", case=other)
-    assert lines[0].startswith("2 images: all, by score")
+    assert lines[0].startswith("2 images: all, by queue")
     assert plain("q", case=other, options=["--filter", "verdict:flagged"])[1][0].startswith("0 im")
 
 
@@ -108,7 +109,7 @@ def test_a_label_is_taken_away_and_the_place_kept(plain, path, word):
     _, lines, _ = plain("ai", "p", word)
     assert labels(path) == {}
     assert "high.jpg: no label" in lines
-    assert lines[-2].startswith("1 of 3: trip/high.jpg") and lines[-2].endswith("no label")
+    assert lines[-2].startswith("1 of 4: trip/high.jpg") and lines[-2].endswith("no label")
 
 
 def test_stay(plain, path):
@@ -156,7 +157,7 @@ def test_the_next_without_a_label_round_the_end(plain):
 
 
 def test_the_last_image_stays_after_its_label(plain, path):
-    _, lines, _ = plain("03", "ai", "real")
+    _, lines, _ = plain("03", "ai", "real", options=["--queue", "flagged"])
     assert numbers(lines)[1:] == ["flag.jpg"] * 3
     assert labels(path) == {"flag.jpg": ("real", "")}
 
@@ -198,10 +199,10 @@ def test_a_file_that_was_not_read_can_neither_be_labelled_nor_noted(plain, path)
 
 def test_evidence_in_words(plain):
     _, lines, _ = plain("1", "p", "e")
-    place = lines.index("Decision:")
+    place = lines.index("Decisions:")
     assert lines[place + 1].startswith("  ann, ") and lines[place + 1].endswith(" UTC: AI")
     assert "  EXIF, Model: Box 3" in lines and f"  sha256 {sha('trip/high.jpg')}" in lines
-    assert "  flagged, probability 85.2%" in lines
+    assert "  flagged, probability 85.2%, logit 4.000" in lines
     assert "  same content: /photos/copy.jpg" in lines
 
 
@@ -253,7 +254,7 @@ def test_what_others_write_meanwhile_is_seen(plain, path, monkeypatch):
 
     monkeypatch.setattr(builtins, "input", ask)
     _, lines, _ = plain()
-    assert "2 of 3: copy.jpg, flagged, probability 85.2%, labelled ai" in lines
+    assert "2 of 4: copy.jpg, flagged, probability 85.2%, labelled ai" in lines
     assert any(line.startswith("  bob, ") and line.endswith("real") for line in lines)
 
 
@@ -297,7 +298,7 @@ def test_any_end_of_the_input_ends_the_review(plain, stdin):
     [
         (["--filter", "verdict:fake"], "verdict:fake is not known"),
         (["--filter", "it's"], "no closing quotation"),
-        (["--sort", "colour"], "'colour' is not one of 'score', 'name'"),
+        (["--sort", "colour"], "'colour' is not one of 'queue', 'score'"),
         (["--reviewer", " "], "a label needs a name"),
     ],
 )
@@ -338,7 +339,7 @@ def test_in_a_process_of_its_own(path, tmp_path):
         check=False,
     )
     assert (run.returncode, run.stderr) == (0, b"")
-    assert b"3 images: only:flagged,claims" in run.stdout
+    assert b"4 images: only:flagged,inconclusive,claims" in run.stdout
     assert "Jörg, ".encode() in run.stdout  # UTF-8 in a pipe, whatever Python was told
     assert labels(path, "Jörg") == {
         "high.jpg": ("ai", "six fingers"),

@@ -14,7 +14,7 @@ from dgsforensics.choices import Order
 from dgsforensics.errors import UsageError
 from dgsforensics.judgements import Judgement
 from dgsforensics.records import Evidence, FileFacts, Mark, Status
-from dgsforensics.review.queries import NAMES, difference, listed, parse
+from dgsforensics.review.queries import NAMES, difference, listed, parse, resumed
 from dgsforensics.review.session import Review
 from made_review import PHOTOS, failed, scan, scored, sha
 
@@ -112,6 +112,10 @@ def places(review: Review, query: str) -> list[int]:
         ("-camera:fuji", [1, 2, 4, 5, 6]),
         ("software:photoshop", [0, 3]),
         ("software:PHOTO,shop", []),  # a part of a name, commas and all
+        ("claims:G,c", [1, 2]),  # the letters in the column
+        ("flagged", [0, 3]),
+        ("not-flagged", [2]),
+        ("-unreadable", [0, 1, 2, 3, 5, 6]),
         ("folder:trip", [0, 1, 2, 3]),
         ("folder:trip-2", [2, 3]),
         ("folder:img", []),
@@ -157,6 +161,7 @@ def test_labels_are_ones_own(review: Review, case: Case) -> None:
         "label:any,none": [0, 1, 2, 3, 4, 5, 6],
         "-label:any": [2, 5, 6],
         "label:real": [],
+        "'label:no label'": [2, 5, 6],
         "label:unsure": [],
         "label:ai verdict:flagged": [0, 3],
     }.items():
@@ -213,7 +218,7 @@ def test_a_blind_reviewer_finds_nothing_out_by_asking(case: Case) -> None:
         ("verdict:flagged,fake", "verdict:fake is not known"),
         ("verdict:scored", "verdict:scored is not known"),
         ("label:maybe", "label:maybe is not known; label: takes ai, real"),
-        ("mark:exif", "mark:exif is not known; mark: takes c2pa"),
+        ("mark:exif", "claims:exif is not known; claims: takes c2pa"),
         ("differ:perhaps", "differ:perhaps is not known; differ: takes yes or no"),
         ("score:high", "score: is followed by 0.9.."),
         ("score:90%", "score: is followed by"),
@@ -236,8 +241,14 @@ def test_what_makes_no_sense_is_said(review: Review, query: str, message: str) -
 
 
 def test_every_name_is_explained_and_works(review: Review) -> None:
-    good = {"score": "0.1..", "differ": "yes", "verdict": "flagged", "label": "any", "mark": "c2pa"}
-    good["only"] = "flagged"
+    good = {
+        "score": "0.1..",
+        "differ": "yes",
+        "verdict": "flagged",
+        "label": "any",
+        "claims": "c2pa",
+        "only": "failed",
+    }
     for name, says in NAMES.items():
         assert says
         everything = set(places(review, ""))
@@ -271,6 +282,7 @@ def test_any_text_is_a_query_or_a_usage_error(tmp_path_factory, query: str) -> N
     ("order", "expected"),
     [
         (Order.SCAN, [0, 1, 2, 3, 4, 5, 6]),
+        (Order.QUEUE, [0, 3, 6, 1, 2, 4, 5]),
         (Order.SCORE, [0, 3, 6, 1, 2, 4, 5]),
         (Order.NAME, [4, 5, 6, 3, 2, 1, 0]),
         (Order.SIZE, [2, 0, 3, 6, 1, 4, 5]),
@@ -317,3 +329,19 @@ def test_paths_of_any_bytes(tmp_path: Path) -> None:
         assert places(review, "'caf\udce9'") == [0]
         assert places(review, "-caf") == [1]
         assert [item.index for item in listed(review, "", Order.NAME)] == [0, 1]
+
+
+def test_a_review_goes_on_where_it_stopped(review: Review) -> None:
+    rows = listed(review, "", Order.SCAN)
+    assert resumed(review, rows) == 0
+    review.label([rows[1]], Judgement.AI)
+    assert resumed(review, rows) == 2  # after the last one, not at those left out before it
+    review.label([rows[4]], Judgement.REAL)
+    review.label([rows[6]], Judgement.REAL)
+    assert resumed(review, rows) == 0  # round the end
+    assert resumed(review, listed(review, "verdict:flagged", Order.SCAN)) == 0
+    review.undo()
+    assert resumed(review, rows) == 6
+    review.label(rows, Judgement.AI)
+    assert resumed(review, rows) == 0
+    assert resumed(review, []) == 0

@@ -5,9 +5,10 @@ import pytest
 
 from dgsforensics.case.store import Case
 from dgsforensics.pictures import near_duplicates
+from dgsforensics.pictures.near_duplicates import ALIKE
 from dgsforensics.records import Evidence, Mark
 from dgsforensics.review.item import Item
-from dgsforensics.review.relations import ALIKE, Relation, Relations
+from dgsforensics.review.relations import Relation, Relations
 from dgsforensics.review.session import Review
 from made_review import PHOTOS, failed, scan, scored
 

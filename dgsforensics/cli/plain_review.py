@@ -38,7 +38,8 @@ def review(review: Review, query: str, order: Order, *, advance: bool) -> None:
     """Read commands until the end of the input or `q`."""
     if isinstance(sys.stdin, io.TextIOWrapper):  # a stray byte in a note is no reason to stop
         sys.stdin.reconfigure(errors="backslashreplace")
-    items, place = queries.listed(review, query, order), 0
+    items = queries.listed(review, query, order)
+    place = queries.resumed(review, items)
     what = printable(query) or "all"
     cut = f" {review.basis}." if review.basis else ""
     _say(f"{counted(len(items), 'image')}: {what}, by {order}.{cut} ? for help, q to quit.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dgsforensics.choices import DeviceName, Graphics, Order, Theme
+from dgsforensics.choices import DeviceName, Graphics, Order, Pick, Theme
 from dgsforensics.cli.options import (
     BackboneWeights,
     Debug,
@@ -34,8 +34,6 @@ EPILOG = (
 )
 BUSY_SECONDS = 2.0
 """How long a key may wait for another process that writes into the case."""
-FIRST = "only:flagged,claims"
-"""What is listed where nobody says, and there is any."""
 
 
 @interruptible()
@@ -65,10 +63,17 @@ def review(
             "--filter",
             metavar="QUERY",
             help="What to list, e.g. 'verdict:flagged label:none'; \"\" for all.",
-            show_default="what is flagged or says how it was made",
+            show_default="the queue",
         ),
     ] = None,
-    sort: Annotated[Order, typer.Option(help="By what.")] = Order.SCORE,
+    queue: Annotated[
+        list[Pick] | None,
+        typer.Option(
+            help="What to go through, in the order of the default; may be repeated.",
+            show_default="flagged, inconclusive, claims",
+        ),
+    ] = None,
+    sort: Annotated[Order, typer.Option(help="By what.")] = Order.QUEUE,
     advance: Annotated[
         bool, typer.Option("--advance/--stay", help="Go on to the next image after a label.")
     ] = True,
@@ -146,7 +151,7 @@ def review(
         request = as_before(request, last)
         loaded = Review(opened, signature(reviewer), blind=blind, scale_of=scale_of)
         _tell_basis(loaded, last, asked=threshold is not None or fpr is not None)
-        chosen = _query(loaded, query, sort)
+        chosen = _query(loaded, query, queue, sort)
         if plain:
             from dgsforensics.cli import plain_review
 
@@ -217,12 +222,16 @@ def as_before(request: "ScanRequest", last: "ScanInfo | None") -> "ScanRequest":
     )
 
 
-def _query(review: "Review", query: str | None, sort: Order) -> tuple[str, Order]:
+def _query(
+    review: "Review", query: str | None, queue: list[Pick] | None, sort: Order
+) -> tuple[str, Order]:
     """Return what to list, and by what."""
     from dgsforensics.review import queries
 
-    if query is None:
-        query = FIRST if queries.listed(review, FIRST, Order.SCAN) else ""
+    if queue:
+        query = f"only:{','.join(queue)} {query or ''}".strip()
+    elif query is None:
+        query = queries.QUEUE if queries.listed(review, queries.QUEUE, Order.SCAN) else ""
     queries.parse(review, query)  # raises for what it cannot mean
     return query, sort
 

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 BITS = 64
+ALIKE = 4
+"""Bits in which the fingerprints of near-duplicates may differ."""
 PLAIN = 6
 """Set or unset bits, below which nothing but equality counts; 8 of 15,276 pictures had under 8."""
 
@@ -35,7 +37,7 @@ def fingerprint(image: Image.Image) -> int:
 
 
 def group(
-    fingerprints: Sequence[int], distance: int = 4, known: Sequence[str | None] | None = None
+    fingerprints: Sequence[int], distance: int = ALIKE, known: Sequence[str | None] | None = None
 ) -> list[int]:
     """Return the group of each picture, as the index of its first member.
 

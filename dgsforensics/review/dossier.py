@@ -9,7 +9,9 @@ from dgsforensics.review.session import Review
 from dgsforensics.wording import percent, printable
 
 Similar = tuple[Item, int] | None
-"""The image that looks most alike, and in how many of 64 bits it differs."""
+"""The near-duplicate that looks most alike, and in how many of 64 bits it differs."""
+EVERY_IMAGE = "The same for every image"
+"""The title of the last section, a footnote."""
 
 
 Line = tuple[str, str]
@@ -27,7 +29,7 @@ def describe(review: Review, item: Item, similar: Similar) -> Iterator[tuple[str
 
 
 def _sections(review: Review, item: Item, similar: Similar) -> Iterator[tuple[str, _Lines]]:
-    yield "Decision", [_decision(decision) for decision in review.decisions(item)]
+    """Yield what decides first, and what is the same for every image of a scan last."""
     yield "Score", _score(item)
     if item.evidence:
         claims: _Lines = [
@@ -39,29 +41,21 @@ def _sections(review: Review, item: Item, similar: Similar) -> Iterator[tuple[st
         yield "What the file claims", [("", f"not looked at{again}")]
     else:
         yield "What the file claims", [("", "nothing; that proves nothing")]
-    yield "What the score rests on", _measured(item)
+    yield "Near-duplicates", _near(review, item, similar)
+    if item.verdict is not None:
+        yield "Limits", [("", item.row.reason)]
+    yield "Decisions", [_decision(decision) for decision in review.decisions(item)]
     facts = item.row.facts
-    file: _Lines = [
-        ("", str(item.path)),
-        ("", ", ".join(filter(None, [facts.format, phrases.size(item), _bytes(facts.size)]))),
-        ("frames", str(facts.frames) if (facts.frames or 1) > 1 else None),
-        ("sha256", facts.sha256),
-    ]
-    if item.sha256 is not None:
-        same = [other.path for other in review.copies(item.sha256) if other is not item]
-        file += [("same content:", str(path)) for path in same[:5]]
-        file.append(("", f"and {len(same) - 5} more copies" if len(same) > 5 else None))
-    yield "File", file
-    if similar is not None:
-        other, bits = similar
-        label = review.judgement(other)
-        yield (
-            "Most similar in the case",
-            [
-                (f"{bits} of 64 bits differ:", str(other.path)),
-                ("", f"your label: {phrases.JUDGEMENTS[label]}" if label else None),
-            ],
-        )
+    yield (
+        "File",
+        [
+            ("", str(item.path)),
+            ("", ", ".join(filter(None, [facts.format, phrases.size(item), _bytes(facts.size)]))),
+            ("frames", str(facts.frames) if (facts.frames or 1) > 1 else None),
+            ("sha256", facts.sha256),
+        ],
+    )
+    yield EVERY_IMAGE, _measured(item)
 
 
 def _score(item: Item) -> _Lines:
@@ -72,10 +66,23 @@ def _score(item: Item) -> _Lines:
     upper, lower = scale.thresholds.upper, scale.thresholds.lower
     band = f"; inconclusive from {_percent(probability(lower))}" if lower < upper else ""
     return [
-        ("", f"{full}, probability {_percent(shown.probability)}"),
+        ("", f"{full}, probability {_percent(shown.probability)}, logit {shown.logit:.3f}"),
         ("flagged from", f"{_percent(shown.threshold)}{band}"),
-        ("limits:", item.row.reason),
     ]
+
+
+def _near(review: Review, item: Item, similar: Similar) -> _Lines:
+    found: _Lines = []
+    if similar is not None:
+        other, bits = similar
+        label = review.judgement(other)
+        found.append((f"{bits} of 64 bits differ:", str(other.path)))
+        found.append(("", f"your label: {phrases.JUDGEMENTS[label]}" if label else None))
+    if item.sha256 is not None:
+        same = [other.path for other in review.copies(item.sha256) if other is not item]
+        found += [("same content:", str(path)) for path in same[:5]]
+        found.append(("", f"and {len(same) - 5} more copies" if len(same) > 5 else None))
+    return found
 
 
 def _measured(item: Item) -> _Lines:
@@ -85,7 +92,6 @@ def _measured(item: Item) -> _Lines:
     return [
         ("threshold:", scale.thresholds.origin),
         ("detector", f"{shown.model} {shown.model_sha256[:12]}"),
-        ("logit", f"{shown.logit:.3f}"),
         ("", "A score is a signal, not proof."),
     ]
 

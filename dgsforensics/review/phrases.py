@@ -20,13 +20,24 @@ MARKS = {
     Mark.SOFTWARE: "s",
 }
 """One letter each for a column; capitals bear on how the image was made."""
-_EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-def bar(share: float, width: int) -> str:
-    """Return a share in [0, 1] as a bar of so many cells."""
-    full, eighths = divmod(round(share * width * 8), 8)
-    return ("█" * full + (_EIGHTHS[eighths] if eighths else "")).ljust(width)
+def scale(item: Item, width: int) -> str:
+    """Return the score on a line from 0 to 100 % with both thresholds; "" where there is none.
+
+    `width` is in cells, 20 at least: light is not flagged, darker inconclusive, darkest flagged.
+    """
+    shown, made = item.shown, item.scale
+    if shown is None or made is None:
+        return ""
+    cells = width - len("0  100%")
+    probability = made.calibration.probability
+    lower, upper = (probability(cut) for cut in (made.thresholds.lower, made.thresholds.upper))
+    # A cell is as its middle is, but a zone in which the score lies is never without a cell.
+    places = [(cell + 0.5) / cells for cell in range(cells)]
+    line = ["░" if p < lower else "▒" if p < upper else "▓" for p in places]
+    line[min(cells - 1, int(shown.probability * cells))] = "●"
+    return f"0 {''.join(line)} 100%"
 
 
 def label(review: Review, item: Item) -> str:

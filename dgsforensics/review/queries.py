@@ -13,6 +13,7 @@ from dgsforensics.choices import Order, Pick
 from dgsforensics.errors import UsageError
 from dgsforensics.judgements import Judgement
 from dgsforensics.records import MADE, Mark, Status, Verdict
+from dgsforensics.review import phrases
 from dgsforensics.review.item import Item
 from dgsforensics.review.session import Review
 
@@ -24,7 +25,7 @@ NAMES = {
     "label": "ai, real, unsure, unfit, any or none",
     "score": "0.9.., ..0.2 or 0.5..0.9: the probability",
     "format": "jpeg, png, webp, ...",
-    "mark": "c2pa, source-type, generator, camera or software: what the file claims",
+    "claims": "c2pa, source-type, generator, camera or software, or the letter in the column",
     "camera": "part of its name",
     "software": "part of its name",
     "folder": "part of the path without the name",
@@ -34,6 +35,10 @@ NAMES = {
 
 
 _FORMATS = {"jpg": "jpeg", "tif": "tiff"}
+_ALIASES = {"mark": "claims"}
+_KINDS = (*Verdict, Status.UNREADABLE, Status.UNSUPPORTED)
+QUEUE = "only:flagged,inconclusive,claims"
+"""What a review goes through unless something else is asked for."""
 
 
 def listed(review: Review, query: str, order: Order, *, reverse: bool = False) -> list[Item]:
@@ -60,24 +65,27 @@ def _word(review: Review, word: str) -> Test:
         wanted = _word(review, word[1:])
         return lambda item: not wanted(item)
     name, colon, value = word.partition(":")
+    name = _ALIASES.get(name, name)
     if not colon or name not in NAMES:
-        text = word.casefold()
+        text, kind = word.casefold(), _spaced(word)
         return lambda item: (
-            text in str(item.path).casefold() or text in review.note_of(item).casefold()
+            item.kind == kind
+            or text in str(item.path).casefold()
+            or text in review.note_of(item).casefold()
         )
     if not value:
         raise UsageError(f"filter: {name}: is followed by {NAMES[name]}")
     values = value.casefold().split(",")
     match name:
         case "verdict":
-            known = [*Verdict, Status.UNREADABLE, Status.UNSUPPORTED]
-            kinds = _known(name, [_spaced(text) for text in values], known)
+            kinds = _known(name, [_spaced(text) for text in values], _KINDS)
             return lambda item: item.kind in kinds
         case "only":
             picks = _known(name, [_hyphened(text) for text in values], list(Pick))
             return lambda item: not _kinds(item).isdisjoint(picks)
         case "label":
-            labels = _known(name, values, [*Judgement, "any", "none"])
+            spoken = ["none" if text in ("no label", "no-label") else text for text in values]
+            labels = _known(name, spoken, [*Judgement, "any", "none"])
             return lambda item: _has_label(review.judgement(item), labels)
         case "score":
             low, high = _range(value)
@@ -85,8 +93,10 @@ def _word(review: Review, word: str) -> Test:
         case "format":
             kinds = [_FORMATS.get(value, value) for value in values]
             return lambda item: (item.row.facts.format or "").casefold() in kinds
-        case "mark":
-            marks = _known(name, [_spaced(text) for text in values], list(Mark))
+        case "claims":
+            letters = {letter.casefold(): mark.value for mark, letter in phrases.MARKS.items()}
+            spoken = [letters.get(text, _spaced(text)) for text in values]
+            marks = _known(name, spoken, list(Mark))
             return lambda item: any(mark in marks for mark in item.marks)
         case "camera" | "software":
             mark, part = Mark(name), value.casefold()
@@ -98,6 +108,19 @@ def _word(review: Review, word: str) -> Test:
             answers = _known(name, values, ["yes", "no"])
             said = {True: "yes", False: "no", None: ""}
             return lambda item: said[difference(review, item)] in answers
+
+
+def resumed(review: Review, items: Sequence[Item]) -> int:
+    """Return where a reviewer goes on: at the next image without a label after the one that was
+    labelled last; at the first without one where that is not listed; at the start where nothing
+    was labelled.
+    """
+    last = review.labelled_last
+    if not last:
+        return 0
+    place = next((i for i, item in enumerate(items) if item.sha256 in last), None)
+    found = next_unlabelled(review, items, -1 if place is None else place)
+    return (place or 0) if found is None else found
 
 
 def next_unlabelled(
@@ -168,7 +191,14 @@ def _keys(review: Review) -> dict[Order, Callable[[Item], tuple[object, ...]]]:
     def score(item: Item) -> float:
         return -1.0 if item.probability is None else item.probability
 
+    stages = (Pick.FLAGGED, Pick.INCONCLUSIVE, Pick.CLAIMS)
+
+    def stage(item: Item) -> int:
+        kinds = _kinds(item)
+        return next((place for place, pick in enumerate(stages) if pick in kinds), len(stages))
+
     return {
+        Order.QUEUE: lambda item: (stage(item), -score(item), item.index),
         Order.SCORE: lambda item: (-score(item), item.index),
         Order.NAME: lambda item: (str(item.path).casefold(), item.index),
         Order.SIZE: lambda item: (-pixels(item), item.index),

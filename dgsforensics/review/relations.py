@@ -12,9 +12,6 @@ from dgsforensics.records import Mark
 from dgsforensics.review.item import Item
 from dgsforensics.review.session import Review
 
-ALIKE = 12
-"""Bits of a fingerprint in which pictures that look alike may differ; chance gives about 32."""
-
 
 class Relation(StrEnum):
     """What images of one group have in common."""
@@ -58,18 +55,18 @@ class Relations:
         return lambda item: 1 if (mine := key(item)) is None else max(1, counts[mine])
 
     def nearest(self, item: Item) -> tuple[Item, int] | None:
-        """Return the image that looks most alike and is not the same file, and how many of 64 bits
-        of the fingerprints differ; None when no other looks alike.
+        """Return the near-duplicate that looks most alike and is not the same file, and how many of
+        64 bits of the fingerprints differ; None without one.
         """
         if item.row.traits is None:
             return None
-        self._load()
+        roots = self._near()
         distance = np.bitwise_count(self._fingerprints ^ np.uint64(item.row.traits.fingerprint))
         for place in np.argsort(distance, kind="stable"):
             other = self._items[int(place)]
-            if distance[place] > ALIKE:
+            if distance[place] > near_duplicates.ALIKE:
                 break
-            if other.sha256 != item.sha256:
+            if other.sha256 != item.sha256 and roots[other] == roots.get(item):
                 return other, int(distance[place])
         return None
 

@@ -89,6 +89,11 @@ class Review:
         return self._history.labels
 
     @property
+    def labelled_last(self) -> set[str]:
+        """The images of the reviewer's last step that was not taken back, by sha256."""
+        return {change.sha256 for step in self._history.undo[-1:] for change in step}
+
+    @property
     def pairs(self) -> Mapping[str, Counter[Pair]]:
         """How often which first labels meet, by the other reviewer; of contents in the case."""
         return self._history.pairs

@@ -19,9 +19,12 @@ from dgsforensics.scan.request import ScanRequest
 from dgsforensics.tui.background import Explainer, scan
 from dgsforensics.tui.board import Board
 from dgsforensics.tui.choice import Choice
-from dgsforensics.tui.dialogs import Help
+from dgsforensics.tui.commands import KeyCommands
 from dgsforensics.tui.graphics import BLOCKS, Renderer
 from dgsforensics.tui.heat import Heat
+from dgsforensics.tui.help import Help
+from dgsforensics.tui.keyline import KeyLine
+from dgsforensics.tui.keys import KEYS, SECTIONS
 from dgsforensics.tui.themes import THEMES
 from dgsforensics.wording import counted
 
@@ -36,7 +39,9 @@ class ReviewApp(App[None]):
 
     CSS_PATH = "app.tcss"
     TITLE = "dgsf review"
-    ENABLE_COMMAND_PALETTE = False
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    COMMANDS = {KeyCommands}  # noqa: RUF012 (as Textual declares it)
 
     @dataclass
     class Scanning(Message):
@@ -86,6 +91,7 @@ class ReviewApp(App[None]):
         self.review = review
         self.board = Board(review, choice, renderer, advance=advance, looks=looks)
         self._keys = dict(keymap or {})
+        self.board.keyline = KeyLine(self._keys)
         self._request = request if scans else None
         self._explainer = Explainer(request)
         self._theme_name = theme
@@ -113,7 +119,24 @@ class ReviewApp(App[None]):
 
     def action_help(self) -> None:
         """Show all keys."""
-        self.push_screen(Help(self._keys))
+        drawn = self.board.viewer.picture.described
+        self.push_screen(Help(self._keys, self._idle_keys(), drawn))
+
+    def _idle_keys(self) -> set[str]:
+        """Return the names of keys that would do nothing now."""
+        board = self.board
+        undo, redo = board.review.steps
+        item, hidden = board.rows.current, not board.viewer.picture.is_on_screen
+        idle = {name for name, steps in (("undo", undo), ("redo", redo)) if not steps}
+        if item is None or board.size_of_group(item) == 1:
+            idle |= {name for name in KEYS if name.startswith("group-")}
+        if item is None or item.shown is None:
+            idle.add("map")
+        if item is None or board.relations.nearest(item) is None:
+            idle.add("beside")
+        if hidden:
+            idle |= {key.name for key in SECTIONS["The picture"]} - {"open"}
+        return idle
 
     def action_dark(self) -> None:
         """Switch between dark and light."""

@@ -6,30 +6,36 @@ filters and sorts again.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.screen import ModalScreen, Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from dgsforensics.judgements import Judgement
 from dgsforensics.review import queries
 from dgsforensics.review.item import Item
+from dgsforensics.review.pace import Pace
 from dgsforensics.review.relations import Relations
 from dgsforensics.review.session import Review
 from dgsforensics.tui.choice import Choice
 from dgsforensics.tui.dialogs import filter_line
 from dgsforensics.tui.graphics import Renderer
+from dgsforensics.tui.keyline import KeyLine
 from dgsforensics.tui.keys import bindings
 from dgsforensics.tui.labelling import Desk, Labeller
+from dgsforensics.tui.opening import open_image
 from dgsforensics.tui.rows import Rows
 from dgsforensics.tui.status import StatusLine
 from dgsforensics.tui.viewer import Viewer
 
 AHEAD = 6
 """Images decoded before they are asked for."""
-LAYOUTS = ("", "picture-only", "list-only")
+LAYOUTS = ("picture", "both", "list", "evidence")
+"""What can have the screen to itself, as classes of the board."""
 
 
 class Board(Screen[None]):
@@ -55,15 +61,18 @@ class Board(Screen[None]):
         self.viewer = Viewer(review, self.relations, renderer, self.rows.mark)
         self.typed = 0.0
         """When the key was typed that is acted upon: the time that messages have."""
+        self.keyline = KeyLine({})
         self._choice = choice
         self._advance = advance
         self._top = Static("", id="top", markup=False)
         self.status = StatusLine()
         self._summary = self._dropped = ""
+        self._pace = Pace()
         self._left_at: Item | None = None
         """The image that the cursor was on last, for when a filter has hidden all."""
         self._in_use = False
-        self._size_of_group: Callable[[Item], int] = lambda item: 1
+        self.size_of_group: Callable[[Item], int] = lambda item: 1
+        """How many of those listed belong to an image, itself included."""
         desk = Desk(self.say, self._refuse, self._open, self.refresh_labels)
         self._labeller = Labeller(review, self.relations, self.rows, self.viewer, desk, looks=looks)
 
@@ -74,11 +83,16 @@ class Board(Screen[None]):
             yield self.rows
             yield self.viewer
         yield self.status
-        yield Footer(show_command_palette=False, compact=True)
+        yield self.keyline
 
     def on_mount(self) -> None:
-        """Fill the list."""
+        """Fill the list, and go on where the reviewer stopped."""
         self.refresh_items()
+        self.rows.move(queries.resumed(self.review, self.rows.items))
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Say the keys of the pane that has the focus now."""
+        self.keyline.say(type(event.widget).__name__)
 
     # What others ask of the board
 
@@ -108,14 +122,18 @@ class Board(Screen[None]):
     def _show(self, items: Sequence[Item], current: Item | None) -> None:
         self.rows.show(items, current)
         # Counted once: too slow for every step through 50,000.
-        self._size_of_group = self.relations.sizes(self._choice.relation, items)
+        self.size_of_group = self.relations.sizes(self._choice.relation, items)
         self.refresh_labels()
 
     def refresh_labels(self) -> None:
         """Show labels as they are now."""
-        self.rows.refresh()
+        self.rows.refresh_labels()
         self.viewer.refresh_evidence()
-        self._summary = self._choice.summary(self.review, self.rows.items)
+        done, able = self._choice.progress(self.review, self.rows.items)
+        self._pace.note(done, monotonic())
+        left = self._pace.left(able - done)
+        progress = ", ".join(filter(None, [f"{done} of {able} labelled", left]))
+        self._summary = f"{progress} · {self._choice.summary(self.review)}"
         self._say_top()
 
     def say(self, text: str) -> None:
@@ -125,7 +143,7 @@ class Board(Screen[None]):
     def _say_top(self) -> None:
         items = self.rows.items
         parts = [f"{self.rows.cursor + 1 if items else 0}/{len(items)}"]
-        if (item := self.rows.current) is not None and (size := self._size_of_group(item)) > 1:
+        if (item := self.rows.current) is not None and (size := self.size_of_group(item)) > 1:
             parts.append(f"⇧ {size} {self._choice.relation}")  # what a label with shift goes to
         self._top.update(" · ".join([*parts, self._summary]))
 
@@ -245,7 +263,7 @@ class Board(Screen[None]):
         """Choose what a group is."""
         self._choose(self._choice.next_relation())
         if (item := self.rows.current) is not None:
-            size = self._size_of_group(item)
+            size = self.size_of_group(item)
             alone = "this one alone" if size == 1 else f"{size} images listed"
             self.say(f"group: {self._choice.relation}, {alone}")
 
@@ -266,10 +284,14 @@ class Board(Screen[None]):
         if complaint := getattr(self.viewer, what)(*amounts):
             self.say(complaint)
 
-    def action_layout(self) -> None:
-        """Show picture and list, the picture alone, or the list alone."""
-        present = next((name for name in LAYOUTS if name and self.has_class(name)), "")
-        self.remove_class(*filter(None, LAYOUTS))
-        following = LAYOUTS[(LAYOUTS.index(present) + 1) % len(LAYOUTS)]
-        if following:
-            self.add_class(following)
+    def action_layout(self, name: str) -> None:
+        """Give one of `LAYOUTS` the screen, or show all again."""
+        there = self.has_class(name)
+        self.remove_class(*LAYOUTS)
+        self.set_class(not there, name)
+        self.rows.fill(whole=self.has_class("list"))
+
+    def action_open(self) -> None:
+        """Open the image in the viewer of the system."""
+        if (item := self.rows.current) is not None:
+            self.say(open_image(item.path))

@@ -62,21 +62,22 @@ class Choice:
             self, relation=relations[(relations.index(self.relation) + 1) % len(relations)]
         )
 
-    def summary(self, review: Review, items: Sequence[Item]) -> str:
-        """Return how far the reviewer is with these images, and what they are; what matters most
-        first.
-        """
-        labels = review.labels
+    def progress(self, review: Review, items: Sequence[Item]) -> tuple[int, int]:
+        """Return how many of these images the reviewer has labelled, of how many that can be."""
         able = [item.sha256 for item in items if item.sha256 is not None]
-        done = sum(sha256 in labels for sha256 in able)
-        what = self.query or "all"
+        return sum(sha256 in review.labels for sha256 in able), len(able)
+
+    def summary(self, review: Review) -> str:
+        """Return what is listed, by whom, and how reviewers agree; what matters most first."""
+        arrow = "↑" if self.reverse else "↓"
+        what, order = self.query or "all", f" by {self.order} {arrow}"
+        if (self.query, self.order, self.reverse) == (queries.QUEUE, Order.QUEUE, False):
+            what, order = "the queue", ""
         if self.only is not None:
             what = f"{self.relation} of {phrases.name(self.only)}, {what}"
-        arrow = "↑" if self.reverse else "↓"
         blind = " (blind)" if review.blind else ""
         parts = [
-            f"{done} labelled, {len(able) - done} to go",
-            f"{what} by {self.order} {arrow}",
+            f"{what}{order}",
             *filter(None, [review.basis]),
             printable(review.reviewer) + blind,
         ]

@@ -1,9 +1,8 @@
-"""The small screens over the board: a line of text to enter, and the keys."""
+"""The small screens over the board: a line of text to enter, a notice, a question."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
-from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
@@ -14,7 +13,6 @@ from textual.widgets import Input, Static
 
 from dgsforensics.errors import UsageError
 from dgsforensics.review.queries import NAMES
-from dgsforensics.tui.keys import SECTIONS, spelled
 from dgsforensics.wording import printable
 
 
@@ -102,50 +100,6 @@ def filter_line(query: str, check: Callable[[str], object]) -> LineDialog:
     """Return the dialog that asks for a query."""
     hints = {f"{name}:": hint for name, hint in NAMES.items()}
     return LineDialog("Filter: all words must hold; -word: not that word", query, hints, check)
-
-
-COLUMNS = {
-    "label": "= others say the same now, ≠ they do not, ? only they have labelled it, + a note",
-    "claims": "C C2PA, T source type, G generator, k camera, s software",
-}
-"""What their signs mean."""
-
-
-class Help(ModalScreen[None]):
-    """All keys, as they are mapped now."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,f1,enter", "dismiss", "close"),
-        Binding("j", "scroll(1)", show=False),
-        Binding("k", "scroll(-1)", show=False),
-    ]
-
-    def __init__(self, keymap: Mapping[str, str]) -> None:
-        super().__init__()
-        self._keymap = keymap
-
-    def compose(self) -> ComposeResult:
-        """Yield one line a key."""
-        with Vertical(classes="dialog wide"):
-            yield Static("Keys (Esc to close)", classes="title")
-            with VerticalScroll(id="keys"):
-                yield Static(Group(*self._sections()))
-
-    def on_mount(self) -> None:
-        """Let the arrow keys scroll."""
-        self.query_one("#keys").focus()
-
-    def action_scroll(self, lines: int) -> None:
-        """Scroll by lines."""
-        self.query_one("#keys").scroll_relative(y=lines, animate=False)
-
-    def _sections(self) -> Iterator[RenderableType]:
-        for title, keys in SECTIONS.items():
-            yield Text(title, "bold")
-            mapped = {spelled(self._keymap.get(key.name, key.keys)): key for key in keys}
-            yield _table({written: key.help or key.says for written, key in mapped.items()})
-        yield Text("Columns", "bold")
-        yield _table(COLUMNS)
 
 
 def _table(lines: Mapping[str, str]) -> Table:

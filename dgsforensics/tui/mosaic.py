@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from dgsforensics.tui import palette
 from dgsforensics.tui.symbols import ACROSS, SymbolSet
 
-PASSED_ON = 0.55
-"""Of what a cell is off. With all of it areas become grainy: their SSIM is lower by 0.02."""
+PASSED_ON = np.array([0.55, 0.25, 0.25], np.float32)
+"""Of what a cell is off in brightness and in hue. With all of it areas become grainy, and specks of
+other hues are seen more than the hue that they make up."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

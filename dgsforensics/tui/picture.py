@@ -8,10 +8,9 @@ from functools import partial
 
 from rich.style import Style
 from textual import events
-from textual.geometry import Offset, Region
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
 from dgsforensics.judgements import Showing, Sight
 from dgsforensics.tui import drawing, graphics, pixels, viewport
@@ -20,15 +19,19 @@ from dgsforensics.tui.decoding import DecodedPicture
 from dgsforensics.tui.drawing import Part
 from dgsforensics.tui.graphics import Protocol, Renderer
 from dgsforensics.tui.heat import Heat
+from dgsforensics.tui.keys import ARROWS
 from dgsforensics.tui.pixels import DrawnParts
+from dgsforensics.tui.pointer import DraggablePane
 from dgsforensics.tui.viewport import Box, View
 
 
-class PicturePane(Widget):
+class PicturePane(DraggablePane, can_focus=True):
     """Shows what it is given; keys are bound by the application, the mouse zooms and drags."""
 
     DEFAULT_CSS = "PicturePane { width: 1fr; height: 1fr; }"
     ALLOW_SELECT = False
+    FOCUS_ON_CLICK = False
+    BINDINGS = list(ARROWS)  # noqa: RUF012 (as Textual declares it)
 
     class Drawn(Message):
         """Real pixels are ready; None when they could not be made."""
@@ -47,8 +50,6 @@ class PicturePane(Widget):
         self._view = View()
         self._heat: Heat = ()
         self._heat_shown = True
-        self._held: Offset | None = None
-        """Where the mouse was last while it drags."""
         self._lines: list[Strip] | None = None
         self._lines_for: object = None
         self._drawn: DrawnParts = []
@@ -74,6 +75,11 @@ class PicturePane(Widget):
         """Return what somebody saw of the first picture, up to a time."""
         frame, how = self._parts()[0].frame, Showing(self._renderer.protocol.value)
         return self.arrival.sight(how, (frame.width, frame.height) if frame else None, until)
+
+    @property
+    def described(self) -> str:
+        """How pictures are drawn, and why not better."""
+        return self._renderer.described(self.app.console.color_system)
 
     def show(self, shot: DecodedPicture | None, caption: str) -> None:
         """Show a picture, fitted, with a name below it and nothing beside it.
@@ -155,39 +161,6 @@ class PicturePane(Widget):
         """The part of the first picture that can be seen; None without a picture."""
         shown = self._parts()[0].frame
         return shown.box if shown else None
-
-    # The mouse
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Zoom in at the pointer."""
-        self._wheel(event, 1)
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Zoom out at the pointer."""
-        self._wheel(event, -1)
-
-    def _wheel(self, event: events.MouseEvent, steps: int) -> None:
-        event.stop()
-        if (offset := event.get_content_offset(self)) is not None:
-            self.zoom(steps, (offset.x, offset.y))
-
-    def on_mouse_down(self, event: events.MouseDown) -> None:
-        """Take hold of the picture."""
-        if event.button == 1:
-            self.capture_mouse()
-            self._held = event.screen_offset
-
-    def on_mouse_move(self, event: events.MouseMove) -> None:
-        """Drag the picture."""
-        if self._held is not None:
-            moved = event.screen_offset - self._held
-            self._held = event.screen_offset
-            self.pan(-moved.x, -moved.y)
-
-    def on_mouse_up(self, event: events.MouseUp) -> None:
-        """Let go."""
-        self.release_mouse()
-        self._held = None
 
     # Drawing
 

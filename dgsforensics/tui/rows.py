@@ -12,7 +12,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -33,17 +33,22 @@ class _Column:
 
 _COLUMNS = (
     _Column("verdict", 13, 0),
-    _Column("", 6, 48),  # the bar
     _Column("score", 7, 0),
     _Column("name", 0, 0),  # what is left
-    _Column("size", 11, 84),
-    _Column("format", 7, 62),
-    _Column("claims", 7, 72),
+    _Column("size", 11, 90),
+    _Column("format", 7, 90),
+    _Column("claims", 7, 50),
     _Column("label", 9, 0),
 )
-_NAME = 3
-_WIDE = 105
-"""From here on, and so on a screen of 200 columns, the bar is long."""
+_ALONE = 90
+"""Columns since then are for a list that has the screen to itself: the picture says the same."""
+_NAME = 2
+_EDGES = 2
+"""The pointer before the columns, and the scrollbar behind them."""
+LONGEST_NAME = 60
+"""Columns; longer ones are shortened, however much room there is."""
+SHARE = 0.55
+"""Of the screen, at most, where something stands beside the list."""
 
 
 class Rows(ScrollView, can_focus=True, inherit_bindings=False):
@@ -67,6 +72,11 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
         self._lost: Mapping[Path, str] = {}
         self._items: Sequence[Item] = ()
         self._root = ""
+        self._longest = 0
+        """Of the names listed, in characters."""
+        self._is_alone = False
+        self._drawn: dict[int, tuple[Item, str]] = {}
+        """By its place, the image of a line that was drawn, and its label."""
 
     @property
     def items(self) -> Sequence[Item]:
@@ -81,7 +91,10 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
     def show(self, items: Sequence[Item], current: Item | None = None) -> None:
         """List these; the cursor stays on `current` where it is among them, else at its height."""
         self._items = items
+        self._drawn.clear()
         self._root = str(self._review.root)
+        self._longest = max((len(phrases.place(item, self._root)) for item in items), default=0)
+        self._fit()
         self.virtual_size = Size(0, len(items) + 1)
         place = items.index(current) if current is not None and current in items else self.cursor
         place = max(0, min(place, len(items) - 1))
@@ -112,13 +125,44 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
 
     def watch_cursor(self, old: int, new: int) -> None:
         """Follow with the view, and tell the board."""
+        top = self.scroll_y
         self._reveal()
-        self.refresh()
+        if self.scroll_y == top:
+            self._redraw(old, new)
+        else:
+            self.refresh()
         self._moved()
+
+    def refresh_labels(self) -> None:
+        """Draw lines anew whose labels are not what they were when they were drawn."""
+        changed = [
+            place
+            for place, item in enumerate(self.in_view, round(self.scroll_y))
+            if self._drawn.get(place) != (item, phrases.label(self._review, item))
+        ]
+        self._redraw(*changed)
+
+    def _redraw(self, *places: int) -> None:
+        top, width = round(self.scroll_y), self.size.width
+        regions = [Region(0, place - top + 1, width, 1) for place in places if place >= top]
+        if regions:
+            self.refresh(*regions)
 
     def on_resize(self) -> None:
         """Keep the cursor in view."""
+        self._fit()
         self._reveal()
+
+    def fill(self, *, whole: bool) -> None:
+        """Take all of the width, or what the rows need, so that a picture has the rest."""
+        self._is_alone = whole
+        self._fit()
+
+    def _fit(self) -> None:
+        name = min(self._longest, LONGEST_NAME) + 1
+        needed = sum(column.width for column in _COLUMNS if column.since < _ALONE) + name + _EDGES
+        self.styles.width = "1fr" if self._is_alone else needed
+        self.styles.max_width = "100%" if self._is_alone else f"{SHARE:.0%}"
 
     def on_click(self, event: events.Click) -> None:
         """Choose a row with the mouse."""
@@ -149,35 +193,40 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
             return Strip([Segment(_cell(f" {said}", width), self.rich_style)], width)
         if place >= len(self._items):
             return Strip.blank(width, self.rich_style)
-        return self._row(self._items[place], columns, width, current=place == self.cursor)
+        return self._row(place, columns, width, current=place == self.cursor)
+
+    def _named(self, item: Item, room: int) -> str:
+        """Return a name in so many columns; where they are few, the folder is the first to go."""
+        name = phrases.place(item, self._root)
+        if cell_len(name) > room:
+            name = phrases.name(item)
+        if (lost := self._lost.get(item.path)) is not None:
+            name = f"{lost}: {name}"
+        return console.shortened(name, room)
 
     def _layout(self, width: int) -> list[int]:
         """Return the width of each column; 0 for one without room."""
         widths = [c.width if width >= c.since else 0 for c in _COLUMNS]
-        if width >= _WIDE:
-            widths[1] = 14
         widths[_NAME] = max(8, width - sum(widths) - 1)
         return widths
 
-    def _row(self, item: Item, columns: list[int], width: int, *, current: bool) -> Strip:
+    def _row(self, place: int, columns: list[int], width: int, *, current: bool) -> Strip:
+        item = self._items[place]
         base = self.rich_style
         if current:
             base = self.get_component_rich_style("rows--cursor")
         kind = self.get_component_rich_style(f"rows--{item.kind.replace(' ', '_')}", partial=True)
         mine = self.get_component_rich_style("rows--label", partial=True)
-        score = item.probability
-        name = phrases.place(item, self._root)
-        if item.path in self._lost:
-            name = f"{self._lost[item.path]}: {name}"
+        score, label = item.probability, phrases.label(self._review, item)
+        self._drawn[place] = (item, label)
         texts: list[tuple[str, Style | None]] = [
             (item.kind, kind),
-            ("" if score is None else phrases.bar(score, max(0, columns[1] - 1)), kind),
             ("" if score is None else wording.percent(score), kind),
-            (console.shortened(name, columns[_NAME] - 1), None),
+            (self._named(item, columns[_NAME] - 1), None),
             (phrases.size(item), None),
             (item.row.facts.format or "", None),
             ("".join(phrases.MARKS[mark] for mark in item.marks), None),
-            (phrases.label(self._review, item), mine),
+            (label, mine),
         ]
         # The pointer, for screens without colour.
         segments = [Segment("▸" if current else " ", base)]

@@ -52,7 +52,7 @@ class Viewer(Vertical, can_focus=False):
         """`lost` is told what became of files, whenever that changes: `GONE` or `CHANGED`."""
         super().__init__()
         self.picture = PicturePane(renderer)
-        self._evidence = EvidencePane()
+        self._evidence = EvidencePane(lambda: self.picture.described)
         self._review = review
         self._relations = relations
         self._decoder = Decoder(lambda path: self.post_message(self.Decoded(path)))
@@ -140,10 +140,6 @@ class Viewer(Vertical, can_focus=False):
         """Move over the picture by quarters of the pane."""
         size = self.picture.size
         self.picture.pan(dx * max(1, size.width // 4), dy * max(1, size.height // 4))
-
-    def toggle_evidence(self) -> None:
-        """Show the evidence in full height, or below the picture."""
-        self.toggle_class("evidence-in-full")
 
     def scroll_evidence(self, pages: int) -> None:
         """Scroll half a page down (positive) or up."""
