@@ -8,11 +8,11 @@ from dgsforensics.case import contents
 from dgsforensics.case.store import Case
 from dgsforensics.errors import ImageError, UsageError
 from dgsforensics.files import content
+from dgsforensics.pictures.near_duplicates import ALIKE
 from dgsforensics.records import Failure, Prediction
 from dgsforensics.report import structure
 from dgsforensics.report.facts import card_limits, claim_conflicts
 from dgsforensics.report.structure import FileStructure
-from dgsforensics.review.relations import ALIKE
 from dgsforensics.scan.job import prepare
 from dgsforensics.scan.output import RunInfo
 from dgsforensics.scan.request import ScanRequest

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from dgsforensics.pictures.near_duplicates import ALIKE
 from dgsforensics.provenance.strength import strength
 from dgsforensics.records import Failure, Prediction
 from dgsforensics.report.document import SCHEMA, claim_fields
@@ -12,7 +13,6 @@ from dgsforensics.report.inspection import InspectedFiles, Inspection
 from dgsforensics.report.statements import ALWAYS, NOT_CHECKED, moment, score
 from dgsforensics.report.structure import FileStructure
 from dgsforensics.review import phrases
-from dgsforensics.review.relations import ALIKE
 from dgsforensics.scan.output import RunInfo, fields_of
 from dgsforensics.tables import to_json
 
