@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from dgsforensics.pictures.near_duplicates import ALIKE
 from dgsforensics.provenance.strength import strength
 from dgsforensics.records import Failure, Prediction
 from dgsforensics.report.document import SCHEMA, claim_fields
@@ -16,6 +15,8 @@ from dgsforensics.review import phrases
 from dgsforensics.scan.output import RunInfo, fields_of
 from dgsforensics.tables import to_json
 
+LIKE_THUMBNAIL = 12
+"""Bits of its fingerprint in which a thumbnail may differ from the picture it was made of."""
 _WIDTH = 50
 """Characters of the scale."""
 _LEAST = 30
@@ -160,7 +161,7 @@ def _thumbnail(one: Inspection, built: FileStructure) -> str:
     size = f"{small.width} x {small.height} pixels"
     if bits is None:
         return f"{size}, not compared: the picture could not be read whole"
-    like = "looks like the picture" if bits <= ALIKE else "DOES NOT LOOK LIKE THE PICTURE"
+    like = "looks like the picture" if bits <= LIKE_THUMBNAIL else "DOES NOT LOOK LIKE THE PICTURE"
     return f"{size}, {like} ({bits} of 64 bits differ)"
 
 
