@@ -9,9 +9,10 @@ does not report on, at most `LIMIT` of a source and generator; and pictures of `
 in the other versions of `PHOTOGRAPHS`.
 
 A multinomial logistic regression tells the classes apart; every source weighs alike, and so does
-every class of graphics. A class is named where its log-odds against a photograph are positive and above those
-that a share `FALSE_POSITIVE_RATE` of the photographs reaches, sources weighing alike, and of the
-generated pictures. After a new fit `detector.config.PREPROCESSING_VERSION` has to be raised.
+every class of graphics. A class is named where its log-odds against a photograph are positive and
+above those that a share `FALSE_POSITIVE_RATE` of the photographs reaches, sources weighing alike,
+and of the generated pictures. After a new fit `detector.config.PREPROCESSING_VERSION` has to be
+raised.
 
 Statistics are kept in `--cache`, so a run that was stopped goes on; when a statistic, a version,
 `graphics.py` or `patterns.py` has changed, it has to be a new folder.
