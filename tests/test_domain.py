@@ -1,5 +1,8 @@
+import json
 from functools import cache
+from importlib.resources import files
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from conftest import encode, photo
+from dgsforensics.pictures import domain
 from dgsforensics.pictures.domain import recognise
 from rendered import gallery
 
@@ -108,6 +112,18 @@ def test_odd_photographs_are_photographs():
 )
 def test_how_small_is_too_small(size, judged):
     assert (found(photo(*size)) != "too small to judge") == judged
+
+
+def test_the_fitted_numbers_are_whole_and_say_where_they_come_from():
+    model = domain.load()
+    assert model.classes[0] == domain.PHOTOGRAPH
+    assert set(model.classes[1:]) | {"too small to judge"} == WORDS
+    assert model.weights.shape == (len(model.classes), len(domain.names()))
+    assert np.isfinite([*model.weights.ravel(), *model.bias]).all()
+    assert (model.thresholds >= 0).all()
+    origin = json.loads((files("dgsforensics.weights") / "domain.json").read_text())["origin"]
+    assert (Path(__file__).parents[1] / origin["command"]).is_file()
+    assert min(origin["rows"].values()) > 1000 and len(origin["manifests"]) >= 1
 
 
 @settings(max_examples=60)
