@@ -9,9 +9,10 @@ does not report on, at most `LIMIT` of a source and generator; and pictures of `
 in the other versions of `PHOTOGRAPHS`.
 
 A multinomial logistic regression tells the classes apart; every source weighs alike, and so does
-every class. A class is named where its log-odds against a photograph are positive and above those
-that a share `FALSE_POSITIVE_RATE` of the photographs reaches, sources weighing alike, and of the
-generated pictures. After a new fit `detector.config.PREPROCESSING_VERSION` has to be raised.
+every class of graphics. A class is named where its log-odds against a photograph are positive and
+above those that a share `FALSE_POSITIVE_RATE` of the photographs reaches, sources weighing alike,
+and of the generated pictures. After a new fit `detector.config.PREPROCESSING_VERSION` has to be
+raised.
 
 Statistics are kept in `--cache`, so a run that was stopped goes on; when a statistic, a version,
 `graphics.py` or `patterns.py` has changed, it has to be a new folder.
@@ -49,7 +50,9 @@ LARGEST = 1600
 """Longest side of a photograph before it is treated."""
 FALSE_POSITIVE_RATE = 0.003
 """Share that may lie above the threshold of a class."""
-REGULARISATION = 0.3
+PHOTOGRAPHS_WEIGH = 3.0
+"""All photographs together, against the graphics of a class: to name one costs more."""
+REGULARISATION = 0.1
 """C of scikit-learn. With 10 and more, pictures unlike all of these, such as soft gradients with a
 few edges and noise on them, are told with too much confidence."""
 NIGHT = 28
@@ -167,6 +170,7 @@ def origin(manifests: list[Path], photographs: Rows, drawn: Rows) -> dict[str, o
             "generated": generated,
             "graphics": len(drawn.group),
         },
+        "photographs_weigh": PHOTOGRAPHS_WEIGH,
         "regularisation": REGULARISATION,
         "false_positive_rate": FALSE_POSITIVE_RATE,
     }
@@ -244,7 +248,7 @@ def fit(photographs: Rows, drawn: Rows) -> tuple[np.ndarray, np.ndarray]:
     classes = {kind: number for number, kinds in enumerate(CLASSES.values()) for kind in kinds}
     drawn_as = np.array([classes[kind] for kind in drawn.group.tolist()])
     labels = np.r_[np.zeros(len(source), int), drawn_as]
-    weighs = np.r_[source / source.sum(), 1 / np.bincount(drawn_as)[drawn_as]]
+    weighs = np.r_[source / source.sum() * PHOTOGRAPHS_WEIGH, 1 / np.bincount(drawn_as)[drawn_as]]
     values = np.r_[photographs.features, drawn.features]
     scaler = StandardScaler().fit(values)
     model = LogisticRegression(C=REGULARISATION, max_iter=5000)

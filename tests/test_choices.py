@@ -24,6 +24,7 @@ CLOSED = {
     ("review", "--sort"): choices.Order,
     ("review", "--graphics"): choices.Graphics,
     ("review", "--theme"): choices.Theme,
+    ("inspect", "--device"): choices.DeviceName,
     ("train", "--device"): choices.DeviceName,
     ("train", "--method"): choices.Method,
     ("train", "--semantics"): choices.Semantics,
@@ -38,6 +39,7 @@ CLOSED = {
 }
 DETECTORS = {
     *("scan --model", "review --model", "eval --model", "calibrate --model", "train --base"),
+    "inspect --model",
     *("models info model", "models verify models", "models export model"),
 }
 """Options and arguments that complete the names of detectors."""

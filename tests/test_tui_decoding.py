@@ -1,5 +1,6 @@
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -357,3 +358,22 @@ def test_limits_are_those_given(files: list[Path]) -> None:
     assert shot is not None
     assert shot.error == caught.value.message
     assert isinstance(shot, DecodedPicture)
+
+
+def test_a_member_of_an_archive_is_shown_and_said_to_be_gone_with_it(files: list[Path]) -> None:
+    archive = files[0].parent / "e.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.write(files[0], "img/a.png")
+    told, place = Told(), archive / "img" / "a.png"
+    with Decoder(told) as decoder:
+        decoder.want([place])
+        told.wait(place)
+        shown = decoder.get(place)
+        assert shown is not None and shown.size == photo().size
+        archive.unlink()
+        decoder.forget(place)
+        told.paths.clear()
+        decoder.want([place])
+        told.wait(place)
+        gone = decoder.get(place)
+        assert gone is not None and gone.error == "no such file or folder"

@@ -137,3 +137,21 @@ def test_nothing_of_posix_alone_is_needed_to_import_it(tmp_path: Path) -> None:
     done = fresh(IMPORTS.format(blocked=POSIX, modules=names), tmp_path)
     assert done.returncode == 0, done.stderr
     assert {"dgsforensics.tui.app", "dgsforensics.trainer.run"} <= set(done.stdout.split())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits on address space are Linux's affair")
+@pytest.mark.parametrize("megabytes", [600, 1500, 3000])
+def test_an_address_space_too_small_for_pytorch_is_an_error_with_a_hint(
+    megabytes: int, home: Path
+) -> None:
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({megabytes << 20},) * 2)"
+    command = ["dgsf", "scan", "photos/a.png", "--model", "tiny.safetensors"]
+    run = fresh(
+        f"{limit}; import sys; sys.argv = {command!r}; from dgsforensics import cli; cli.run()",
+        home,
+    )
+    assert "internal error" not in run.stderr and "Traceback" not in run.stderr, run.stderr
+    if run.returncode == 2:  # with fewer libraries PyTorch takes less
+        assert "not enough memory to load PyTorch" in run.stderr and "ulimit -v" in run.stderr
+    else:
+        assert megabytes == 3000 and run.returncode in (0, 1), run.stderr

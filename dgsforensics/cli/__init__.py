@@ -18,6 +18,7 @@ from dgsforensics.cli import (
     case,
     evaluate,
     export,
+    inspect,
     label,
     models,
     output,
@@ -51,6 +52,7 @@ app = typer.Typer(
 )
 app.command(epilog=SCAN_EPILOG)(scan.scan)
 app.command(epilog=review.EPILOG)(review.review)
+app.command(epilog=inspect.EPILOG)(inspect.inspect)
 app.command(epilog=report.EPILOG)(report.report)
 app.command(epilog=train.EPILOG)(train.train)
 app.command("eval", epilog=evaluate.EPILOG)(evaluate.evaluate)

@@ -32,6 +32,7 @@ from dgsforensics.errors import (
 )
 from dgsforensics.files import content
 from dgsforensics.files.content import DEFAULT_LIMITS, Limits
+from dgsforensics.files.memory import address_space
 from dgsforensics.files.walk import find_files
 from dgsforensics.pictures import decoder
 from dgsforensics.pictures.decoder import Picture
@@ -98,8 +99,9 @@ class Detector:
         def load() -> "ForwardPass":
             try:
                 from dgsforensics.detector import forward
-            except ImportError as error:
-                if _NO_ROOM.search(str(error)):
+            except (ImportError, RuntimeError, OSError, MemoryError) as error:
+                # Where one library finds no room, others fail for what it has not brought.
+                if address_space() is not None or _NO_ROOM.search(str(error)):
                     raise DeviceError("not enough memory to load PyTorch", MORE_MEMORY) from error
                 raise
             return forward.load(source.path, source.sha256, device, backbone_weights)
@@ -210,9 +212,10 @@ class Detector:
         """Return images in a forward pass: as asked for, or (None) what suits the device."""
         if batch:
             return batch
+        device = self.forward.device.type  # first, for it says why PyTorch cannot be loaded
         from dgsforensics.detector.forward import AUTO_BATCH
 
-        return AUTO_BATCH[self.forward.device.type]
+        return AUTO_BATCH[device]
 
     def logits(self, pixels: NDArray[np.uint8], batch: int | None = None) -> list[float]:
         """Return logits of (N, size, size, 3) uint8 inputs, padded to batches of `batch`, or N."""

@@ -16,6 +16,8 @@ _MAX_ENTRIES = 1000
 _CODES = {3: "H", 4: "I", 5: "II", 9: "i", 10: "ii", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 """Numbers by type; 5 and 10 are fractions. All other types stay bytes."""
 _MAX_NUMBERS = 16
+_THUMBNAIL = (513, 514)
+"""Where it lies and how long it is."""
 _LATITUDE = 2
 """In the directory of GPS."""
 
@@ -69,6 +71,30 @@ def tags(data: bytes, wanted: Collection[int] = frozenset(ExifTag)) -> dict[int,
     if not _follow(data, found.get(ExifTag.GPS), {_LATITUDE}, order, big).get(_LATITUDE):
         found.pop(ExifTag.GPS, None)
     return found
+
+
+def thumbnail(data: bytes) -> bytes | None:
+    """Return the JPEG in the second directory, which is the first one's picture made small; None
+    where there is none.
+
+    `data` begins with the TIFF header.
+    """
+    if data[:2] not in (b"II", b"MM") or 0x2B in data[2:4]:
+        return None
+    order = "<" if data[:2] == b"II" else ">"
+    try:
+        (first,) = struct.unpack_from(order + "I", data, 4)
+        (entries,) = struct.unpack_from(order + "H", data, first)
+        (second,) = struct.unpack_from(order + "I", data, first + 2 + 12 * entries)
+        found = _directory(data, second, _THUMBNAIL, order, False) if second else {}
+    except struct.error:
+        _log.debug("the second directory lies outside the data")
+        return None
+    match [found.get(tag) for tag in _THUMBNAIL]:
+        case [(int(at), *_), (int(size), *_)] if at + size <= len(data):
+            body = data[at : at + size]
+            return body if body.startswith(b"\xff\xd8") else None
+    return None
 
 
 def _follow(

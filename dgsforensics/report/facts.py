@@ -148,7 +148,7 @@ def gather(case: Case, tool_version: str, made: str) -> CaseReport:
     names = sorted({decision.reviewer for image in images for decision in image.decisions})
     used = Counter(item.row.scan_id for item in review.items)
     scales = {image.row.scan_id: image.scale for image in images if image.scale is not None}
-    scans, cards = case.scans(), _cards()
+    scans, cards = case.scans(), card_limits()
     return CaseReport(
         case=case.path,
         root=root,
@@ -269,8 +269,8 @@ def _agreements(case: Case, names: list[str]) -> Iterable[tuple[str, Agreement]]
         yield from ((name, pair) for pair in with_others(Review(case, name)) if pair.other > name)
 
 
-def _cards() -> dict[str, tuple[str, ...]]:
-    """What the detectors at hand say they are bad at, by the digest of their files."""
+def card_limits() -> dict[str, tuple[str, ...]]:
+    """Return what the detectors at hand say they are bad at, by the SHA-256 of their files."""
     found = {}
     for path in folders.available().values():
         try:

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from dgsforensics import templates
+from dgsforensics.records import Status, Verdict
 from dgsforensics.report import statements
 from dgsforensics.report.facts import Attention, CaseReport, ReportImage
 from dgsforensics.report.thumbnails import MAX_THUMBNAILS, TOO_MANY, Thumbnail, thumbnail
@@ -62,7 +63,11 @@ def render(report: CaseReport) -> bytes:
         scans=[(scan, list(statements.of_scan(scan))) for scan in report.scans],
         sections=sections,
         filters=_filters(sections),
-        verdicts=[(str(kind), count) for kind, count in report.counts.most_common()],
+        verdicts=[
+            (str(kind), report.counts[kind])
+            for kind in (*Verdict, *Status)
+            if kind in report.counts
+        ],
         conflicts=sum(bool(image.conflicts) for image in report.images),
         claims=statements.claims,
         decisions=lambda image: [statements.decision(made) for made in image.decisions],

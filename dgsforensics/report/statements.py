@@ -64,7 +64,10 @@ def of_case(report: CaseReport) -> Iterator[Fact]:
         f"when this report was made: {checked} and {counted(sound.log.entries, 'decision')} as "
         "they were written",
     )
-    yield "head of the log of decisions", sound.log.head
+    yield (
+        "head of the log of decisions",
+        sound.log.head if sound.log.entries else "none: it is empty",
+    )
     yield "manual expert review", manual_review(report)
     yield "operator, host and command line of the scans", NOT_RECORDED
     if report.earlier:
