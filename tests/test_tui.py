@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from rich.cells import cell_len
@@ -50,6 +49,8 @@ BY_SCORE = [Path(sample.name).name for sample in SAMPLES]
 def _terminal(monkeypatch):
     for name in ("NO_COLOR", "DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.setattr(app_module, "FOLLOW_SECONDS", 0.05)
 
 
@@ -1295,7 +1296,7 @@ def test_snapshot(tmp_path, monkeypatch, view, size):
     monkeypatch.setattr("dgsforensics.case.decisions.datetime", Noon)
     loaded = decoder.Picture(photo_pixels(), tui_case.FileFacts(), None)
     monkeypatch.setattr(decoding.decoder, "load", lambda *_: loaded)
-    monkeypatch.setattr("dgsforensics.tui.presence.os", SimpleNamespace(stat=lambda path: None))
+    monkeypatch.setattr("dgsforensics.tui.presence.is_there", lambda path: True)
     rows = [prediction(place, sample) for sample in SAMPLES]
     case = write(tmp_path / "case.sqlite3", [*rows, *tui_case.failures(place)])
     with Case.open(case) as opened:

@@ -19,7 +19,7 @@ from dgsforensics.tui.graphics import BLOCKS, TEXT
 from tui_case import Seat, build, segments, sit
 
 LEAST = 4.5
-DRAWN = set("▀▄▁▂▃▅▆▇▔▏▎▍▌▋▊▉▐█│─╭╮╰╯━╸╺┃")
+DRAWN = set("░▒▓●▘▝▖▗▚▀▄▁▂▃▅▆▇▔▏▎▍▌▋▊▉▐█│─╭╮╰╯━╸╺┃")
 """Pictures, lines, bars."""
 
 
@@ -97,8 +97,12 @@ def test_every_text_can_be_read(
         await seat.go("broken.png")
         await seat.settled()
         look("error")
+        await seat.press("tab")
+        look("picture with the focus")
+        await seat.press("shift+tab")
         for view, keys in {
             "help": ("question_mark",),
+            "palette": ("ctrl+p", *"sort"),
             "filter": ("slash", *"score", "colon", "x", "enter"),
             "note": ("t",),
             "question": ("home", "R"),

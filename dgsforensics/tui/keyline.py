@@ -30,7 +30,7 @@ class KeyLine(Widget):
         first, last = FOOTERS[self._pane], ("help", "quit")
         style = self.get_component_rich_style("keyline--key", partial=True)
         end = self._spelled(last, style)
-        room, line = self.size.width - cell_len(end.plain), Text()
+        room, line = self.size.width + 1 - cell_len(end.plain), Text()  # the last blank may go
         for name in first:
             said = self._spelled([name], style)
             if cell_len(line.plain) + cell_len(said.plain) > room:
