@@ -96,6 +96,7 @@ def test_every_command_but_train_does_without_the_trainer(home: Path) -> None:
         ("case", "list"): 0,
         ("case", "verify", "c.sqlite3"): 0,
         ("case", "log", "c.sqlite3"): 0,
+        ("case", "seal", "c.sqlite3", "--out", "sealed"): 0,
         ("case", "show", "c.sqlite3"): 0,
         ("case", "merge", "c.sqlite3", "other.sqlite3"): 0,
         ("case", "rm", "other.sqlite3", "--yes"): 0,

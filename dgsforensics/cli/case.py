@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dgsforensics.cli import case_files, output
+from dgsforensics.cli import case_files, output, seal
 from dgsforensics.cli.options import CaseFile, Debug, configure_logging, interruptible
 from dgsforensics.errors import CaseError, UsageError
 from dgsforensics.wording import counted
@@ -17,7 +17,7 @@ _DIGITS = 12
 
 app = typer.Typer(
     rich_markup_mode=None,
-    help="List, show, verify, merge, move and remove case files.",
+    help="List, show, verify, seal, merge, move and remove case files.",
     no_args_is_help=True,
     epilog=EPILOG,
 )
@@ -46,7 +46,17 @@ def verify(
     head: Annotated[
         str | None,
         typer.Option(
-            metavar="HEX", help="A head noted earlier: nothing up to there was changed or cut off."
+            metavar="HEX",
+            help="A head noted earlier: nothing up to there was changed or cut off. With --sealed "
+            "the digest that seal printed.",
+        ),
+    ] = None,
+    sealed: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Check what seal wrote, and every picture where it lay, instead of a case.",
+            show_default=False,
         ),
     ] = None,
     debug: Debug = False,
@@ -61,7 +71,12 @@ def verify(
     if head is not None:
         head = head.lower()
         if len(head) != 64 or not set(head) <= set("0123456789abcdef"):
-            raise UsageError("--head takes the 64 hexadecimal digits that verify printed")
+            raise UsageError("--head takes the 64 hexadecimal digits that were printed")
+    if sealed is not None:
+        if case is not None:
+            raise UsageError("give a case or --sealed, not both")
+        seal.verify_sealed(sealed, head)
+        return
     path = location.find(case)
     with Case.open(path) as opened:
         sound = verify(opened, head)
@@ -153,6 +168,7 @@ def log(
     output.table(rows)
 
 
+app.command(epilog=EPILOG)(seal.seal)
 app.command("rm", epilog=EPILOG)(case_files.remove)
 app.command(epilog=EPILOG)(case_files.merge)
 app.command(epilog=EPILOG)(case_files.move)
