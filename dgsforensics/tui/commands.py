@@ -27,7 +27,7 @@ class KeyCommands(Provider):
 
 def _commands() -> list[tuple[str, Key]]:
     return [
-        (f"{section.partition(' (')[0]}: {key.help or key.says}  [{spelled(key.keys)}]", key)
+        (f"{section.partition(' (')[0]}: {key.help or key.says} ({spelled(key.keys)})", key)
         for section, keys in SECTIONS.items()
         for key in keys
         if key.name not in ("palette", "interrupt")
