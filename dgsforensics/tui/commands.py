@@ -2,7 +2,7 @@
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from dgsforensics.tui.keys import SECTIONS, Key
+from dgsforensics.tui.keys import SECTIONS, Key, spelled
 
 
 class KeyCommands(Provider):
@@ -11,7 +11,7 @@ class KeyCommands(Provider):
     async def discover(self) -> Hits:
         """Yield all, before anything is typed."""
         for title, key in _commands():
-            yield DiscoveryHit(title, lambda key=key: self._run(key), help=key.keys)
+            yield DiscoveryHit(title, lambda key=key: self._run(key))
 
     async def search(self, query: str) -> Hits:
         """Yield what matches."""
@@ -19,7 +19,7 @@ class KeyCommands(Provider):
         for title, key in _commands():
             if (score := matcher.match(title)) > 0:
                 shown = matcher.highlight(title)
-                yield Hit(score, shown, lambda key=key: self._run(key), help=key.keys)
+                yield Hit(score, shown, lambda key=key: self._run(key))
 
     async def _run(self, key: Key) -> None:
         await self.app.run_action(key.action, self.screen)
@@ -27,7 +27,7 @@ class KeyCommands(Provider):
 
 def _commands() -> list[tuple[str, Key]]:
     return [
-        (f"{section.partition(' (')[0]}: {key.help or key.says}", key)
+        (f"{section.partition(' (')[0]}: {key.help or key.says} ({spelled(key.keys)})", key)
         for section, keys in SECTIONS.items()
         for key in keys
         if key.name not in ("palette", "interrupt")

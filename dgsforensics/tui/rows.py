@@ -197,12 +197,11 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _named(self, item: Item, room: int) -> str:
         """Return a name in so many columns; where they are few, the folder is the first to go."""
+        lost = f"{self._lost[item.path]}: " if item.path in self._lost else ""
         name = phrases.place(item, self._root)
-        if cell_len(name) > room:
+        if cell_len(lost + name) > room:
             name = phrases.name(item)
-        if (lost := self._lost.get(item.path)) is not None:
-            name = f"{lost}: {name}"
-        return console.shortened(name, room)
+        return console.shortened(lost + name, room)
 
     def _layout(self, width: int) -> list[int]:
         """Return the width of each column; 0 for one without room."""
