@@ -677,7 +677,7 @@ def test_members_are_copied_out_of_an_archive_and_taken_back(packed: Case, tmp_p
         assert copied["ai/e.zip/sub/b.png"] == archive.read("sub/b.png")
     again = run(packed, OperationKind.COPY, out)
     assert [result.already for result in again] == [True] * 3
-    assert [result.refused for result in filing.undo(packed, dry=False)] == [None] * 3
+    assert [result.refused for result in reversal.undo(packed, dry=False)] == [None] * 3
     assert not out.exists()
 
 
