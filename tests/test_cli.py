@@ -510,7 +510,8 @@ def test_a_review_is_cut_where_it_was_asked_to_be(dgsf, folder, monkeypatch):
     monkeypatch.setenv("DGSF_REVIEWER", "Ann")
     dgsf("scan", folder, "--threshold", "0.000001")
     _, out, err = dgsf("review", folder, "--plain", stdin=b"q\n")
-    assert "5 images: only:flagged,claims" in out and "as the last scan asked for" in err
+    assert "5 images: only:flagged,inconclusive,claims" in out
+    assert "as the last scan asked for" in err
     _, out, err = dgsf("review", folder, "--plain", "--threshold", "0.999999", stdin=b"1\nq\n")
     assert "5 images: all" in out and "flagged from >99.9%" in out
     [decision] = json.loads(dgsf("case", "log", folder, "--json")[1])["decisions"]
