@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dgsforensics.tui import palette
 from dgsforensics.tui.symbols import ACROSS, SymbolSet
 
-PASSED_ON = np.array([0.55, 0.25, 0.25], np.float32)
+PASSED_ON = np.array([0.45, 0.25, 0.25], np.float32)
 """Of what a cell is off in brightness and in hue. With all of it areas become grainy, and specks of
 other hues are seen more than the hue that they make up."""
 
