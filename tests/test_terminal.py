@@ -263,6 +263,28 @@ def test_nothing_is_lost(terminal, case, end):
     again.says("undone: 1 image; 2 steps to undo", "2 of 5 labelled")
 
 
+def test_a_terminal_that_hangs_up_without_a_signal_ends_the_review(case):
+    pty = pytest.importorskip("pty")
+    here, there = pty.openpty()
+    process = subprocess.Popen(
+        list(map(str, review(case))),
+        stdin=there,
+        stdout=there,
+        stderr=there,
+        env=os.environ | {"TERM": "xterm-256color"},
+        start_new_session=True,  # and so it is no terminal's child
+    )
+    os.close(there)
+    shown = b""
+    while b"AI" not in shown:
+        shown += os.read(here, 65536)
+    os.close(here)
+    try:
+        process.wait(DEADLINE)
+    finally:
+        process.kill()
+
+
 def colours(shell: Terminal) -> set[str]:
     """Those of 256 that are shown and are no grey."""
     shown = shell.tmux("capture-pane", "-p", "-e")

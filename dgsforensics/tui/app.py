@@ -16,6 +16,7 @@ from dgsforensics.judgements import ScoreSeen
 from dgsforensics.review.item import Item
 from dgsforensics.review.session import Review
 from dgsforensics.scan.request import ScanRequest
+from dgsforensics.tui import terminal
 from dgsforensics.tui.background import Explainer, scan
 from dgsforensics.tui.board import Board
 from dgsforensics.tui.choice import Choice
@@ -155,6 +156,9 @@ class ReviewApp(App[None]):
         self._start(partial(self._explain, item, item.shown))
 
     def _follow(self) -> None:
+        if not self.is_headless and terminal.is_gone():
+            self._leave()
+            return
         try:
             if grown := self.review.grow():
                 self.board.relations.forget()
@@ -173,6 +177,9 @@ class ReviewApp(App[None]):
 
     async def action_quit(self) -> None:
         """Leave, and tell the threads to come to an end."""
+        self._leave()
+
+    def _leave(self) -> None:
         self._left.set()
         self.exit()
 

@@ -111,3 +111,16 @@ def _tmux() -> TerminalAnswer:
     if not features:  # nobody is attached
         return UNASKED
     return TerminalAnswer(name, "RGB" in features.split(","))
+
+
+def is_gone() -> bool:
+    """Return whether the terminal at standard input has hung up. Not every process is sent a signal
+    then; false where the system has no way to tell."""
+    if not hasattr(select, "poll") or sys.__stdin__ is None:
+        return False
+    poll = select.poll()
+    try:
+        poll.register(sys.__stdin__.fileno(), 0)
+        return bool(poll.poll(0))
+    except (OSError, ValueError):  # closed, or no file of the system's
+        return False
