@@ -97,6 +97,8 @@ class ScoreOrigin:
     tool_version: str
     model_sha256: str
     """Of the detector file; another one with the same weights may use the score."""
+    computed_with: str | None = None
+    """As `Prediction.computed_with`; None: an older version, which did not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class Prediction:
     decoder cannot tell."""
     origin: ScoreOrigin | None = None
     """Where the score comes from; None: it was made just now."""
+    computed_with: str | None = None
+    """What a score that was made just now ran on, for people: libraries, device, precision."""
 
     @property
     def status(self) -> Status:

@@ -15,6 +15,7 @@ import made_review
 import tui_case
 from conftest import encode, photo
 from dgsforensics import cli
+from dgsforensics.case.circumstances import Circumstances, ScanOutcome
 from dgsforensics.case.store import Case
 from dgsforensics.judgements import Judgement
 from dgsforensics.records import Evidence, Failure, Label, Mark, Prediction, Verdict
@@ -127,16 +128,53 @@ def test_what_a_scan_keeps_is_stated_and_what_it_does_not_is_said(tmp_path: Path
         versions={"Python": "3.99", "torch": "9.8"},
         left_out={"text": 2, "PDF": 1},
     )
+    here = Circumstances(("dgsf", "scan", "my photos"), "/desk", "ann", "desk", "Linux")
     for name, settings in (
-        ("new", replace(made_review.SETTINGS, options=options)),
+        ("new", replace(made_review.SETTINGS, options=options, circumstances=here)),
         ("old", made_review.SETTINGS),
     ):
         with Case.open(tmp_path / name) as opened:
-            made_review.scan(opened, [made_review.scored("a.jpg")], settings)
+            row = made_review.scored("a.jpg", computed_with="torch 9.8, cpu, float32")
+            row = row if name == "new" else replace(row, computed_with=None)
+            scan = made_review.scan(opened, [row], settings, finish=False)
+            told = ScanOutcome("cpu", 4, (("/photos/notes.txt", "text"),))
+            scan.finish(told if name == "new" else None)
+    images = [statements.of_image(report(tmp_path / n).images[0]) for n in ("new", "old")]
+    with_what = [dict(facts)["computed with"] for facts in images]
+    assert with_what == ["torch 9.8, cpu, float32", "not recorded"]
     new, old = (dict(statements.of_scan(report(tmp_path / n).scans[0])) for n in ("new", "old"))
     assert new["versions"] == "Python 3.99, torch 9.8" and new["left out"] == "3 (2 text, 1 PDF)"
-    assert old["versions"] == old["left out"] == "not recorded"
+    assert new["operator"] == "ann" and new["host"] == "desk, Linux"
+    assert new["command"] == "dgsf scan 'my photos'" and new["given in"] == "/desk"
+    assert new["model ran on"] == "cpu, batches of 4"
+    assert new["left out, by name"] == "/photos/notes.txt (text)"
+    unknown = ("versions", "left out", "operator", "host", "command", "model ran on")
+    assert {old[name] for name in unknown} == {"not recorded"}
+    [invocation] = json.loads(sarif.render(report(tmp_path / "new")))["runs"][0]["invocations"]
+    assert invocation["commandLine"] == "dgsf scan 'my photos'"
+    assert (invocation["account"], invocation["machine"]) == ("ann", "desk")
     assert "false-positive rate 0.01" in new["thresholds"] and new["preprocessing"] == "clip224/1"
+
+
+def test_two_detectors_that_say_the_opposite_are_a_conflict(tmp_path: Path) -> None:
+    first = replace(made_review.SETTINGS, model="first", weights_sha256="f" * 64)
+    second = replace(made_review.SETTINGS, weights_sha256="s" * 64)
+    logits = {"differ.jpg": (-4.0, 4.0), "alike.jpg": (3.0, 4.0), "unsure.jpg": (0.0, 4.0)}
+    path = tmp_path / "case.sqlite3"
+    with Case.open(path) as opened:
+        for place, settings in enumerate((first, second)):
+            rows = [made_review.scored(name, logit=said[place]) for name, said in logits.items()]
+            made_review.scan(opened, rows, settings)
+    found = report(path)
+    conflicts = {image.places[0]: image.conflicts for image in found.images}
+    assert conflicts.pop("differ.jpg") == (
+        "The detector flagged it; another one, first (mmmmmmmmmmmm), says not flagged.",
+    )
+    assert set(conflicts.values()) == {()}
+    assert all(image.others[0].detector == "first" for image in found.images)
+    assert "score by first (mmmmmmmmmmmm)" in page.render(found).decode()
+    [image] = [one for one in json.loads(document.render(found))["images"] if one["conflicts"]]
+    assert image["logit"] == 4.0 and image["other_scores"][0]["logit"] == -4.0
 
 
 def test_copies_are_one_image_at_several_places(tmp_path: Path) -> None:

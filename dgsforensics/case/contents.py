@@ -1,10 +1,26 @@
-"""What a case knows of contents: where each lies, and its fingerprint."""
+"""What a case knows of contents: where each lies, its fingerprint, and all of its scores."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
+from dgsforensics.case.hashes import SCORE
 from dgsforensics.case.store import Case
 from dgsforensics.records import ScoreOrigin
+
+
+@dataclass(frozen=True, slots=True)
+class KeptScore:
+    """One score of a content, by some weights; a content may have several."""
+
+    sha256: str
+    """Of the image."""
+    weights_sha256: str
+    preprocessing: str
+    logit: float
+    domain: str | None
+    """As `Prediction.domain`."""
+    origin: ScoreOrigin
 
 
 def locations(case: Case) -> list[tuple[Path, str | None]]:
@@ -23,12 +39,22 @@ def fingerprints(case: Case) -> dict[str, int]:
     return {row["sha256"]: row["fingerprint"] % 2**64 for row in rows}  # SQLite's are signed
 
 
-def origins(case: Case) -> dict[tuple[str, str, str], ScoreOrigin]:
-    """Return where each score comes from, by SHA-256 of the image, digest of the weights, and
-    preprocessing."""
+def scores(case: Case) -> list[KeptScore]:
+    """Return all scores that the case holds, by SHA-256, weights and preprocessing."""
     with case.reading() as db:
         rows = db.execute(
-            "SELECT sha256, weights_sha256, preprocessing, time, tool_version, model_sha256"
-            " FROM score"
+            f"SELECT {', '.join(SCORE)} FROM score ORDER BY sha256, weights_sha256, preprocessing"
         ).fetchall()
-    return {tuple(row[:3]): ScoreOrigin(*row[3:]) for row in rows}
+    return [
+        KeptScore(
+            row["sha256"],
+            row["weights_sha256"],
+            row["preprocessing"],
+            row["logit"],
+            row["domain"],
+            ScoreOrigin(
+                row["time"], row["tool_version"], row["model_sha256"], row["computed_with"]
+            ),
+        )
+        for row in rows
+    ]

@@ -11,7 +11,7 @@ IMAGE = ("sha256", "size", "format", "width", "height", "frames", "fingerprint",
 """Columns of an image, in the order in which they are hashed."""
 SCORE = (
     *("sha256", "weights_sha256", "preprocessing", "logit", "note", "domain", "missing"),
-    *("model_sha256", "tool_version", "time"),
+    *("model_sha256", "tool_version", "time", "computed_with"),
 )
 """Columns of a score, in the order in which they are hashed."""
 
@@ -24,8 +24,12 @@ def image_hash(*columns: _Value) -> str:
 
 
 def score_hash(*columns: _Value) -> str:
-    """Return the hash of the columns `SCORE`, in hexadecimal."""
-    return _hash("score", columns)
+    """Return the hash of the columns `SCORE`, in hexadecimal.
+
+    The last one counts where it says something: older versions did not have it.
+    """
+    said = columns[:-1] if len(columns) == len(SCORE) and columns[-1] is None else columns
+    return _hash("score", said)
 
 
 def _hash(kind: str, columns: tuple[_Value, ...]) -> str:

@@ -9,7 +9,7 @@ from dgsforensics.case.store import Case
 
 _SCAN = (
     *("started", "finished", "tool_version", "model", "model_sha256", "preprocessing", "threshold"),
-    *("settings", "weights_sha256"),
+    *("settings", "weights_sha256", "circumstances", "outcome"),
 )
 _PLACE = ("path", "sha256", "size", "format", "status", "reason", "position", "cached")
 

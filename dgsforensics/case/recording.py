@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dgsforensics.case.circumstances import ScanOutcome
 from dgsforensics.case.connection import Database
 from dgsforensics.case.hashes import IMAGE, SCORE, image_hash, score_hash
 from dgsforensics.case.scans import ScanSettings
@@ -86,7 +87,9 @@ class Scan:
             domain=row["domain"],
             missing=row["missing"],
             traits=_loaded(image["fingerprint"], image["evidence"]),
-            origin=ScoreOrigin(row["time"], row["tool_version"], row["model_sha256"]),
+            origin=ScoreOrigin(
+                row["time"], row["tool_version"], row["model_sha256"], row["computed_with"]
+            ),
         )
 
     def record(self, rows: Iterable[Prediction | Failure]) -> None:
@@ -109,10 +112,13 @@ class Scan:
             for row in scored:
                 self._add(db, row)
 
-    def finish(self) -> None:
+    def finish(self, outcome: ScanOutcome | None = None) -> None:
         """Mark the scan as complete."""
+        told = None if outcome is None else outcome.to_json()
         with self._file.writing() as db:
-            db.execute("UPDATE scan SET finished = ? WHERE id = ?", (now(), self.id))
+            db.execute(
+                "UPDATE scan SET finished = ?, outcome = ? WHERE id = ?", (now(), told, self.id)
+            )
 
     def _checked(self, rows: Iterable[Prediction | Failure]) -> list[Prediction | Failure]:
         batch = list(rows)  # a generator must not do its work while others wait for the lock
@@ -141,12 +147,13 @@ class Scan:
 
     def _add_score(self, db: sqlite3.Connection, row: Prediction, sha256: str) -> None:
         made = row.origin or ScoreOrigin(
-            now(), self._settings.tool_version, self._settings.model_sha256
+            now(), self._settings.tool_version, self._settings.model_sha256, row.computed_with
         )
-        told = [None if text is None else as_text(text) for text in (row.reason, row.domain)]
+        texts = row.reason, row.domain, made.computed_with
+        *told, computed = [None if text is None else as_text(text) for text in texts]
         missing = None if row.missing is None else float(row.missing)
         origin = as_text(made.model_sha256), as_text(made.tool_version), made.time
-        score = [sha256, *self._key, float(row.logit), *told, missing, *origin]
+        score = [sha256, *self._key, float(row.logit), *told, missing, *origin, computed]
         if row.cached:
             old = db.execute(_SCORE_OF, (sha256, *self._key)).fetchone()
             if old is not None and fits(old, SCORE, score_hash):

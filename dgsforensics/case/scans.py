@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
+from dgsforensics.case.circumstances import Circumstances, ScanOutcome
+
 _Told = TypeVar("_Told", str, int)
 
 
@@ -126,6 +128,8 @@ class ScanSettings:
     weights_sha256: str | None = None
     """Digest of what makes the logit, calibration aside; scores are kept by it. None: an older
     version, which did not say; the detector file's digest stands in."""
+    circumstances: Circumstances | None = None
+    """None: an older version, which did not say."""
 
     @property
     def weights(self) -> str:
@@ -142,3 +146,5 @@ class ScanInfo:
     finished: datetime | None
     """None while it runs, and for good if it was interrupted."""
     settings: ScanSettings
+    outcome: ScanOutcome | None = None
+    """None, too, of an older version."""

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 
-from dgsforensics.case.hashes import IMAGE, SCORE, image_hash, score_hash
+from dgsforensics.case.hashes import IMAGE, image_hash, score_hash
 
 APPLICATION_ID = 0x44475346
 """Marks a database as ours in its header: "DGSF"."""
 FUNCTIONS: tuple[tuple[str, int, Callable[..., str]], ...] = (
     ("image_hash", len(IMAGE), image_hash),
-    ("score_hash", len(SCORE), score_hash),
+    ("score_hash", -1, score_hash),  # of an older version, too, which had fewer columns
 )
-"""What the statements below call, with the number of arguments."""
+"""What the statements below call, with the number of arguments; -1: any."""
 
 _SCHEMA_1 = (
     # AUTOINCREMENT: "earlier" is decided by this id, so it must never be given twice.
@@ -96,5 +96,16 @@ _SCHEMA_5 = (
     "ALTER TABLE decision ADD COLUMN shown_height INTEGER",
     "ALTER TABLE decision ADD COLUMN shown_seconds REAL",
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5)
+_SCHEMA_6 = (
+    # Who scanned, where and with what, and what came of it: see `case.circumstances`. Null in scans
+    # by older versions; the outcome, too, of a scan that did not run through.
+    "ALTER TABLE scan ADD COLUMN circumstances TEXT",
+    "ALTER TABLE scan ADD COLUMN outcome TEXT",
+    # What a score was computed with; null in scores by older versions, whose hash is without it.
+    "ALTER TABLE score ADD COLUMN computed_with TEXT",
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    *(_SCHEMA_1, _SCHEMA_2, _SCHEMA_3),
+    *(_SCHEMA_4, _SCHEMA_5, _SCHEMA_6),
+)
 """The statements that lead from schema version n to n + 1; append, never edit."""

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from dgsforensics.case.circumstances import Circumstances, ScanOutcome
 from dgsforensics.case.connection import Database
 from dgsforensics.case.coverage import gone
 from dgsforensics.case.recording import Scan, as_text, now
@@ -36,7 +37,7 @@ _ROWS = f"""SELECT l.sha256, coalesce(i.size, l.size) AS size, coalesce(i.format
     WHERE (l.scan_id, l.position) > (?, ?) AND l.scan_id <= ?
     ORDER BY l.scan_id, l.position LIMIT ?"""
 _SCANS = """SELECT id, started, finished, settings, tool_version, model, model_sha256,
-    preprocessing, threshold, weights_sha256 FROM scan"""
+    preprocessing, threshold, weights_sha256, circumstances, outcome FROM scan"""
 _FACTS = ("sha256", "size", "format", "width", "height", "frames")
 
 
@@ -61,11 +62,13 @@ class Case:
         key = as_text(settings.model_sha256), as_text(settings.preprocessing)
         weights = None if settings.weights_sha256 is None else as_text(settings.weights_sha256)
         options = json.dumps(settings.options.to_dict(), sort_keys=True)
+        told = None if settings.circumstances is None else settings.circumstances.to_json()
         with self.writing() as db:
             cursor = db.execute(
                 "INSERT INTO scan (started, tool_version, model, model_sha256, preprocessing,"
-                " threshold, settings, weights_sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (now(), tool, model, *key, settings.threshold, options, weights),
+                " threshold, settings, weights_sha256, circumstances)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (now(), tool, model, *key, settings.threshold, options, weights, told),
             )
             assert cursor.lastrowid is not None  # it is None only before an INSERT
             return Scan(self._file, cursor.lastrowid, settings)
@@ -168,5 +171,7 @@ def _info(row: sqlite3.Row) -> ScanInfo:
             threshold=row["threshold"],
             options=ScanOptions.from_dict(json.loads(row["settings"])),
             weights_sha256=row["weights_sha256"],
+            circumstances=Circumstances.from_json(row["circumstances"]),
         ),
+        outcome=ScanOutcome.from_json(row["outcome"]),
     )

@@ -122,6 +122,11 @@ def interruptible() -> Iterator[None]:
         raise typer.Exit(ExitCode.ERROR) from None
 
 
+def command_line() -> tuple[str, ...]:
+    """Return the command as it was typed, for the record."""
+    return ("dgsf", *sys.argv[1:])
+
+
 def configure_logging(*, quiet: bool = False, verbose: bool = False, debug: bool = False) -> None:
     """Send log messages to standard error; below warnings only on request."""
     from rich.file_proxy import FileProxy

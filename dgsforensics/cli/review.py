@@ -14,6 +14,7 @@ from dgsforensics.cli.options import (
     Device,
     Model,
     Reviewer,
+    command_line,
     configure_logging,
     interruptible,
     signature,
@@ -144,6 +145,7 @@ def review(
         fpr=fpr,
         case=path,
         exclude=list(exclude or []),
+        command=command_line(),
     )
     with Case.open(path, busy=BUSY_SECONDS) as opened:
         last = opened.last_scan()

@@ -15,6 +15,7 @@ from dgsforensics.cli.options import (
     Quiet,
     Verbose,
     Workers,
+    command_line,
     configure_logging,
     interruptible,
     rank,
@@ -200,6 +201,7 @@ def scan(
         follow_symlinks=follow_symlinks,
         archives=not no_archives,
         limits=Limits(**{name: value for name, value in given.items() if value is not None}),
+        command=command_line(),
     )
     form = run.OutputForm(
         format=chosen[0].removeprefix("as_") if chosen else None,

@@ -240,7 +240,8 @@ class Detector:
                     logit = next(logits)
                     if math.isfinite(logit):
                         judged = self.judge(path, row, logit)
-                        rows.append(replace(judged, traits=row.traits))
+                        with_what = self.forward.environment
+                        rows.append(replace(judged, traits=row.traits, computed_with=with_what))
                     else:
                         rows.append(Failure(path, row.facts, Status.UNREADABLE, NO_SCORE))
                 case _:

@@ -7,6 +7,8 @@ stands beside them. Other batch sizes and other machines differ by rounding.
 
 import logging
 import time
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,16 @@ class ForwardPass:
         self.device = device
         model.merge()
         self.model = model.to(device).eval()
+
+    @cached_property
+    def environment(self) -> str:
+        """What logits are computed with, for people: libraries, device, precision."""
+        device = str(self.device)
+        if self.device.type == "cuda":
+            device += f" ({torch.cuda.get_device_name(self.device)})"
+        kinds = sorted({str(part.dtype).removeprefix("torch.") for part in self.model.parameters()})
+        libraries = f"torch {torch.__version__}, Pillow {version('pillow')}"
+        return f"{libraries}, {device}, {' and '.join(kinds)}"
 
     def logits(self, pixels: NDArray[np.uint8], batch: int) -> list[float]:
         """Return the logits of (N, size, size, 3) uint8 inputs, in padded batches of `batch`."""

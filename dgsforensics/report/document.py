@@ -50,6 +50,8 @@ def _scan(scan: ReportScan) -> dict[str, Any]:
         "preprocessing": made.preprocessing,
         "threshold": made.threshold,
         "options": made.options.to_dict(),
+        "circumstances": None if made.circumstances is None else asdict(made.circumstances),
+        "outcome": None if info.outcome is None else asdict(info.outcome),
         "detector_limits": None if scan.limits is None else list(scan.limits),
     }
 
@@ -69,6 +71,7 @@ def image_fields(image: ReportImage) -> dict[str, Any]:
         "thresholds": thresholds and thresholds.origin,
         "scan": row.scan_id,
         "scored": None if image.origin is None else asdict(image.origin),
+        "other_scores": [asdict(other) for other in image.others],
         "reason": row.reason,
         "domain": row.domain,
         "missing": row.missing,

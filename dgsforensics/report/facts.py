@@ -16,6 +16,7 @@ from dgsforensics.errors import CheckpointError
 from dgsforensics.judgements import Decision
 from dgsforensics.provenance.strength import leaning_to
 from dgsforensics.records import CaseRow, Evidence, Label, ScoreOrigin, Status, Verdict
+from dgsforensics.report.detectors import KeptScores, OtherScore, detector_conflicts
 from dgsforensics.review.agreement import Agreement, with_others
 from dgsforensics.review.item import Item
 from dgsforensics.review.phrases import JUDGEMENTS
@@ -28,7 +29,7 @@ class Attention(StrEnum):
 
     FLAGGED = "flagged"
     CONFLICT = "conflict"
-    """What the file claims and the score, or two reviewers, contradict each other."""
+    """Claims, scores or reviewers contradict each other."""
     INCONCLUSIVE = "inconclusive"
     UNREAD = "not read"
     NONE = "not flagged"
@@ -49,6 +50,8 @@ class ReportImage:
     verdict: Verdict | None
     origin: ScoreOrigin | None
     """None, too, where nobody kept it."""
+    others: tuple[OtherScore, ...]
+    """By other detectors."""
     claims: tuple[Evidence, ...] | None
     """None: nobody looked."""
     decisions: tuple[Decision, ...]
@@ -140,15 +143,16 @@ def gather(case: Case, tool_version: str, made: str) -> CaseReport:
     verified = verification.verify(case)
     review = Review(case, "")
     root = review.root if review.items and review.root != Path() else None
-    origins = contents.origins(case)
+    scans = case.scans()
+    scores = KeptScores(contents.scores(case), scans)
     groups: dict[tuple[str, int], list[Item]] = defaultdict(list)
     for item in review.items:
         groups[item.sha256 or str(item.path), item.row.scan_id].append(item)
-    images = [_image(review, items, root, origins) for items in groups.values()]
+    images = [_image(review, items, root, scores) for items in groups.values()]
     names = sorted({decision.reviewer for image in images for decision in image.decisions})
     used = Counter(item.row.scan_id for item in review.items)
     scales = {image.row.scan_id: image.scale for image in images if image.scale is not None}
-    scans, cards = case.scans(), card_limits()
+    cards = card_limits()
     return CaseReport(
         case=case.path,
         root=root,
@@ -173,14 +177,11 @@ def _image(
     review: Review,
     items: list[Item],
     root: Path | None,
-    origins: Mapping[tuple[str, str, str], ScoreOrigin],
+    scores: KeptScores,
 ) -> ReportImage:
     items.sort(key=lambda item: os.fsencode(item.path))
     first = items[0]
-    origin, row = None, first.row
-    if first.scale is not None and first.sha256 is not None:
-        made = first.scale.scan.settings
-        origin = origins.get((first.sha256, made.weights, made.preprocessing))
+    row, others = first.row, scores.others(first)
     decisions = tuple(sorted(review.decisions(first), key=lambda decision: decision.reviewer))
     return ReportImage(
         row=row,
@@ -189,10 +190,15 @@ def _image(
         scale=first.scale,
         probability=first.probability,
         verdict=first.verdict,
-        origin=origin,
+        origin=scores.origin(first),
+        others=others,
         claims=None if row.traits is None else first.evidence,
         decisions=decisions,
-        conflicts=(*claim_conflicts(first.evidence, first.verdict), *_differing(decisions)),
+        conflicts=(
+            *claim_conflicts(first.evidence, first.verdict),
+            *detector_conflicts(first.verdict, others),
+            *_differing(decisions),
+        ),
     )
 
 

@@ -6,6 +6,7 @@ case, bytes that are not UTF-8 as percent escapes.
 
 import hashlib
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ _RULES = (
         "DGS003",
         "Conflict",
         "warning",
-        "What the file claims and the score, or two reviewers, contradict each other.",
+        "Claims, scores or reviewers contradict each other.",
     ),
     ("DGS004", "Unreadable", "note", "The file is damaged or out of reach, and has no score."),
     ("DGS005", "Unsupported", "note", "The file is of a kind that is not read, and has no score."),
@@ -143,6 +144,12 @@ def _invocation(scan: ReportScan) -> dict[str, Any]:
             "threshold": made.threshold,
         },
     }
+    if (now := made.circumstances) is not None:
+        told["machine"] = printable(now.host)
+        if now.command:
+            told["commandLine"] = printable(shlex.join(now.command))
+        if now.operator is not None:
+            told["account"] = printable(now.operator)
     if scan.info.finished is not None:
         told["endTimeUtc"] = _utc(scan.info.finished.isoformat())
     return told

@@ -1,7 +1,9 @@
 """Facts of a report as names and values for people; what nobody kept is "not recorded"."""
 
+import shlex
 from collections.abc import Iterator
 
+from dgsforensics.case.circumstances import Circumstances
 from dgsforensics.detector.calibration import Calibration, Thresholds
 from dgsforensics.judgements import Decision
 from dgsforensics.provenance.strength import strength
@@ -69,7 +71,6 @@ def of_case(report: CaseReport) -> Iterator[Fact]:
         sound.log.head if sound.log.entries else "none: it is empty",
     )
     yield "manual expert review", manual_review(report)
-    yield "operator, host and command line of the scans", NOT_RECORDED
     if report.earlier:
         yield "earlier scans of which no result is left", str(report.earlier)
 
@@ -96,6 +97,11 @@ def of_scan(scan: ReportScan) -> Iterator[Fact]:
     yield "ended", ended or f"{NOT_RECORDED}: it was interrupted, or is still running"
     yield "files in this report", str(scan.files)
     yield "left out", _left_out(scan)
+    if info.outcome is not None and info.outcome.named:
+        yield (
+            "left out, by name",
+            "; ".join(f"{path} ({kind})" for path, kind in info.outcome.named),
+        )
     yield "tool", f"dgsforensics {made.tool_version}"
     versions = options.versions
     said = ", ".join(f"{name} {number}" for name, number in (versions or {}).items())
@@ -113,10 +119,29 @@ def of_scan(scan: ReportScan) -> Iterator[Fact]:
     yield "false-positive rate asked for", "none" if options.fpr is None else rate(options.fpr)
     chosen = options.probability
     yield "threshold asked for", "none" if chosen is None else score(chosen)
+    yield from _circumstances(made.circumstances)
     yield "device asked for", _said(options.device)
-    yield "precision and device of each score", NOT_RECORDED
+    yield "model ran on", _ran_on(scan)
     yield "left out on request", ", ".join(options.exclude) or "nothing"
     yield "archives", "read as folders" if options.archives else "not looked into"
+
+
+def _circumstances(now: Circumstances | None) -> Iterator[Fact]:
+    yield "operator", NOT_RECORDED if now is None else now.operator or "no login name"
+    yield "host", NOT_RECORDED if now is None else f"{now.host}, {now.system}"
+    command = None if now is None else shlex.join(now.command)
+    yield "command", _said(command)
+    if now is not None and now.folder:
+        yield "given in", now.folder
+
+
+def _ran_on(scan: ReportScan) -> str:
+    outcome = scan.info.outcome
+    if outcome is None:
+        return NOT_RECORDED
+    if outcome.device is None:
+        return "nothing: all was scored before"
+    return f"{outcome.device}, batches of {outcome.batch}"
 
 
 def limits_of(calibration: Calibration, thresholds: Thresholds) -> str:
@@ -158,9 +183,14 @@ def of_image(image: ReportImage) -> Iterator[Fact]:
     else:
         made = image.origin
         yield "scored", f"{moment(made.time)}, by dgsforensics {made.tool_version}"
+        yield "computed with", _said(made.computed_with)
         if image.scale is None or made.model_sha256 != image.scale.scan.settings.model_sha256:
             yield "with the same weights in the detector file", made.model_sha256
     yield "in scan", str(image.row.scan_id)
+    for other in image.others:
+        probability = NOT_RECORDED if other.probability is None else score(other.probability)
+        verdict = other.verdict or f"verdict {NOT_RECORDED}"
+        yield f"score by {other}", f"{verdict}, score {probability}, logit {other.logit:.4f}"
 
 
 def claims(image: ReportImage) -> list[tuple[str, str, str, str]]:

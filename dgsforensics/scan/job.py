@@ -16,6 +16,7 @@ from pathlib import Path
 from platform import python_version
 
 from dgsforensics.case import location, relocation, scores, store
+from dgsforensics.case.circumstances import LISTED, ScanOutcome
 from dgsforensics.case.recording import Scan
 from dgsforensics.case.scans import ScanOptions, ScanSettings, StoredScale
 from dgsforensics.detector import folders, header
@@ -31,6 +32,7 @@ from dgsforensics.pictures import pixel_limit
 from dgsforensics.records import EarlierScore, Failure, Prediction
 from dgsforensics.scan import output
 from dgsforensics.scan.request import ScanRequest
+from dgsforensics.scan.surroundings import gather
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +78,8 @@ class Job:
             if everything is not None:
                 if opened is not None:
                     scores.note_source(everything, opened.path)
-                kept = everything.begin_scan(replace(settings, options=ScanOptions()))
+                bare = replace(settings, options=ScanOptions(), circumstances=None)
+                kept = everything.begin_scan(bare)
             yield self._scores(scans, kept)
 
     def _scores(self, scans: list[Scan], kept: Scan | None) -> Iterator[list[Prediction | Failure]]:
@@ -94,8 +97,18 @@ class Job:
             if kept is not None:
                 kept.remember(rows)
             yield rows
-        for scan in every:
-            scan.finish()
+        for scan in scans:
+            scan.finish(self._outcome())
+        if kept is not None:
+            kept.finish()
+
+    def _outcome(self) -> ScanOutcome:
+        detector, met = self.detector, self.report.left_out
+        return ScanOutcome(
+            device=str(detector.forward.device) if detector.loaded else None,
+            batch=detector.batch_size(self.request.batch) if detector.loaded else None,
+            named=tuple((os.path.abspath(file.path), file.kind) for file in met[:LISTED]),
+        )
 
     def _weights_of(self, files: set[str]) -> dict[str, str]:
         """By digest of a detector file that of its weights, for those that are at hand."""
@@ -129,6 +142,7 @@ class Job:
                 left_out=self.left_out,
                 others={"limits": asdict(self.request.limits)},
             ),
+            circumstances=gather(self.request.command),
         )
 
 

@@ -29,3 +29,5 @@ class ScanRequest:
     archives: bool = True
     """Read them as folders."""
     limits: Limits = DEFAULT_LIMITS
+    command: tuple[str, ...] = ()
+    """As typed, to be recorded; empty: not from the command line."""
