@@ -25,7 +25,10 @@ ROOT = Path(__file__).resolve().parents[1]
 DGSF = Path(sys.executable).with_name("dgsf")
 HEAVY = {"torch", "open_clip", "torchvision", "timm"}
 
-pytestmark = pytest.mark.skipif(not DGSF.exists(), reason="dgsf is not installed as a command")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not DGSF.exists(), reason="dgsf is not installed as a command"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,8 @@ from dgsforensics.tui.keys import KEYS
 from dgsforensics.tui.rows import Rows
 from tui_case import SAMPLES, Sample, Seat, build, log, prediction, sit, write
 
+pytestmark = pytest.mark.slow
+
 BY_SCORE = [Path(sample.name).name for sample in SAMPLES]
 """The order in which they are listed; those without a score follow."""
 
