@@ -3,9 +3,11 @@
 Apart from the rooms that act on them, for the command line must know them without loading those.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from dgsforensics.judgements import Judgement
+from dgsforensics.records import MADE, Evidence, Verdict
 
 
 class DeviceName(StrEnum):
@@ -38,6 +40,16 @@ class Pick(StrEnum):
     """Without a score."""
     CLAIMS = "claims"
     """Of files that claim something of how they were made."""
+
+    def takes(self, verdict: Verdict | None, evidence: Iterable[Evidence]) -> bool:
+        """Tell whether a file with this verdict, None without a score, and these claims is one."""
+        match self:
+            case Pick.FAILED:
+                return verdict is None
+            case Pick.CLAIMS:
+                return verdict is not None and any(piece.mark in MADE for piece in evidence)
+            case _:
+                return verdict is not None and verdict.replace(" ", "-") == self
 
 
 class Order(StrEnum):

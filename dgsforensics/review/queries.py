@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dgsforensics.choices import Order, Pick
 from dgsforensics.errors import UsageError
 from dgsforensics.judgements import Judgement
-from dgsforensics.records import MADE, Mark, Status, Verdict
+from dgsforensics.records import Mark, Status, Verdict
 from dgsforensics.review import phrases
 from dgsforensics.review.item import Item
 from dgsforensics.review.session import Review
@@ -81,8 +81,8 @@ def _word(review: Review, word: str) -> Test:
             kinds = _known(name, [_spaced(text) for text in values], _KINDS)
             return lambda item: item.kind in kinds
         case "only":
-            picks = _known(name, [_hyphened(text) for text in values], list(Pick))
-            return lambda item: not _kinds(item).isdisjoint(picks)
+            picks = list(map(Pick, _known(name, [_hyphened(text) for text in values], list(Pick))))
+            return lambda item: any(pick.takes(item.verdict, item.evidence) for pick in picks)
         case "label":
             spoken = ["none" if text in ("no label", "no-label") else text for text in values]
             labels = _known(name, spoken, [*Judgement, "any", "none"])
@@ -152,13 +152,6 @@ def _hyphened(text: str) -> str:
     return text.replace("_", "-")
 
 
-def _kinds(item: Item) -> set[str]:
-    """What `dgsf scan --only` would list an image for."""
-    scored = item.row.status == Status.SCORED
-    kinds = {item.kind.replace(" ", "-") if scored else Pick.FAILED}
-    return kinds | ({Pick.CLAIMS} if scored and set(item.marks) & set(MADE) else set())
-
-
 def _has_label(label: Judgement | None, wanted: Sequence[str]) -> bool:
     return ("none" if label is None else "any") in wanted or label in wanted
 
@@ -194,8 +187,8 @@ def _keys(review: Review) -> dict[Order, Callable[[Item], tuple[object, ...]]]:
     stages = (Pick.FLAGGED, Pick.INCONCLUSIVE, Pick.CLAIMS)
 
     def stage(item: Item) -> int:
-        kinds = _kinds(item)
-        return next((place for place, pick in enumerate(stages) if pick in kinds), len(stages))
+        found = (n for n, pick in enumerate(stages) if pick.takes(item.verdict, item.evidence))
+        return next(found, len(stages))
 
     return {
         Order.QUEUE: lambda item: (stage(item), -score(item), item.index),

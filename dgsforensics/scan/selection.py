@@ -22,12 +22,8 @@ _RANK_OF_FAILURES = 2
 
 def is_picked(row: Prediction | Failure, picks: Collection[Pick]) -> bool:
     """Tell whether a row is of one of the kinds; without any, every row is."""
-    if not picks:
-        return True
-    if isinstance(row, Failure):
-        return Pick.FAILED in picks
-    verdict = Pick(row.verdict.replace(" ", "-"))
-    return verdict in picks or (Pick.CLAIMS in picks and bool(claims_of(row)))
+    verdict = row.verdict if isinstance(row, Prediction) else None
+    return not picks or any(pick.takes(verdict, claims_of(row)) for pick in picks)
 
 
 def by_score(row: Prediction | Failure) -> tuple[int, float]:
