@@ -11,8 +11,9 @@ from dgsforensics.detector.config import InputConfig
 from dgsforensics.detector.memory import MemoryBudget, needed
 from dgsforensics.detector.preparation import PreparedImage, prepare, prepare_file
 from dgsforensics.detector.read_ahead import off_the_clock
-from dgsforensics.errors import CaseError, ImageError, UnsupportedError
+from dgsforensics.errors import CaseError, ImageError
 from dgsforensics.files import content
+from dgsforensics.files.candidates import failure
 from dgsforensics.files.content import Limits
 from dgsforensics.pictures import decoder
 from dgsforensics.pictures.decoder import Picture
@@ -59,20 +60,15 @@ class Intake:
                     return prepare(picture, self.config)
                 return self._prepared(data, facts, need)
         except ImageError as error:
-            status = (
-                Status.UNSUPPORTED if isinstance(error, UnsupportedError) else Status.UNREADABLE
-            )
-            reason = error.sentence
+            return failure(path, error, _sized(path, facts))
         except MemoryError:
-            status, reason = Status.UNREADABLE, "not enough memory"
+            reason = "not enough memory"
         except CaseError:
             raise
         except Exception as error:  # a defect of ours; the other files still count
             logger.warning("%r: %r", str(path), error, exc_info=logger.isEnabledFor(logging.DEBUG))
-            status, reason = Status.UNREADABLE, f"internal error: {error!r}"
-        if facts.size is None:
-            facts = FileFacts(size=content.size_of(path))
-        return Failure(path, facts, status, reason)
+            reason = f"internal error: {error!r}"
+        return Failure(path, _sized(path, facts), Status.UNREADABLE, reason)
 
     def _prepared(self, data: bytes, facts: FileFacts, need: int) -> PreparedImage:
         """Decode and prepare, in this thread or in a process that can be ended."""
@@ -80,3 +76,8 @@ class Intake:
             return prepare_file(data, facts, self.limits, self.config)
         with off_the_clock():  # the pool has a clock of its own
             return decoding_pool.pool.prepare(data, facts, self.limits, self.config, need)
+
+
+def _sized(path: Path, facts: FileFacts) -> FileFacts:
+    """Return the facts; where the file was not read, with its size on the disk."""
+    return FileFacts(size=content.size_of(path)) if facts.size is None else facts

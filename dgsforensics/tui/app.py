@@ -24,7 +24,6 @@ from dgsforensics.tui.commands import KeyCommands
 from dgsforensics.tui.graphics import BLOCKS, Renderer
 from dgsforensics.tui.heat import Heat
 from dgsforensics.tui.help import Help
-from dgsforensics.tui.keyline import KeyLine
 from dgsforensics.tui.keys import KEYS, SECTIONS
 from dgsforensics.tui.themes import THEMES
 from dgsforensics.wording import counted
@@ -90,9 +89,10 @@ class ReviewApp(App[None]):
         """
         super().__init__()
         self.review = review
-        self.board = Board(review, choice, renderer, advance=advance, looks=looks)
         self._keys = dict(keymap or {})
-        self.board.keyline = KeyLine(self._keys)
+        self.board = Board(
+            review, choice, renderer, keymap=self._keys, advance=advance, looks=looks
+        )
         self._request = request if scans else None
         self._explainer = Explainer(request)
         self._theme_name = theme

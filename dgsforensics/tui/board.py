@@ -4,7 +4,7 @@ The list stands still while labels change, so that nothing moves away under a fi
 filters and sorts again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Any
@@ -50,10 +50,12 @@ class Board(Screen[None]):
         choice: Choice,
         renderer: Renderer,
         *,
+        keymap: Mapping[str, str],
         advance: bool = True,
         looks: bool = True,
     ) -> None:
-        """`advance`: go on to the next image after a label. `looks`: no label without a picture."""
+        """`keymap`: keys other than the usual ones, by name. `advance`: go on to the next image
+        after a label. `looks`: no label without a picture."""
         super().__init__()
         self.review = review
         self.relations = Relations(review)
@@ -61,7 +63,7 @@ class Board(Screen[None]):
         self.viewer = Viewer(review, self.relations, renderer, self.rows.mark)
         self.typed = 0.0
         """When the key was typed that is acted upon: the time that messages have."""
-        self.keyline = KeyLine({})
+        self.keyline = KeyLine(keymap)
         self._choice = choice
         self._advance = advance
         self._top = Static("", id="top", markup=False)

@@ -11,7 +11,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from dgsforensics.tui.keys import KEYS, SECTIONS, Key, spelled
+from dgsforensics.tui.keys import SECTIONS, Key, first_key
 from dgsforensics.wording import printable
 
 COLUMNS = 3
@@ -76,5 +76,4 @@ class Help(ModalScreen[None]):
 
     def _written(self, key: Key) -> str:
         names = [key.name, *(name for name in key.also if name not in self._idle)]
-        found = [spelled(self._keymap.get(name, KEYS[name].keys)).split(" ")[0] for name in names]
-        return " ".join(found)
+        return " ".join(first_key(name, self._keymap) for name in names)

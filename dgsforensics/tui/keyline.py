@@ -7,7 +7,7 @@ from rich.style import Style
 from rich.text import Text
 from textual.widget import Widget
 
-from dgsforensics.tui.keys import FOOTERS, KEYS, spelled
+from dgsforensics.tui.keys import FOOTERS, KEYS, first_key
 
 
 class KeyLine(Widget):
@@ -43,7 +43,6 @@ class KeyLine(Widget):
     def _spelled(self, names: tuple[str, ...] | list[str], style: Style) -> Text:
         line = Text()
         for name in names:
-            key = KEYS[name]
-            line.append(spelled(self._keymap.get(name, key.keys)).split(" ")[0], style)
-            line.append(f" {key.says} ")
+            line.append(first_key(name, self._keymap), style)
+            line.append(f" {KEYS[name].says} ")
         return line

@@ -244,6 +244,11 @@ def _known(name: str, part: str) -> str:
     return binding.key
 
 
+def first_key(name: str, keymap: Mapping[str, str]) -> str:
+    """Return the first key of what has this name, as it is mapped now, spelled."""
+    return spelled(keymap.get(name, KEYS[name].keys)).split(" ")[0]
+
+
 def spelled(keys: str) -> str:
     """Return keys as they are written on a keyboard."""
     return " ".join(_GLYPHS.get(part, part) for part in keys.split(","))
