@@ -28,6 +28,12 @@ def write(content: bytes, target: Path, part: Path, *, replace: bool = False) ->
     finish(part, target, os.replace if replace else rename)
 
 
+def save(content: bytes, file: Path, *, replace: bool) -> None:
+    """Write a file, where a link leads to what it leads to, in one step; raises as `write`."""
+    target = Path(os.path.realpath(file))
+    write(content, target, target.with_name(f".{target.name}.{os.getpid()}.part"), replace=replace)
+
+
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a name to write to, whose file takes the place of `target`, in one step, when all went

@@ -20,14 +20,17 @@ def rate(share: float) -> str:
     return f"{100 * share:.3g}%"
 
 
-def percent(share: float) -> str:
-    """Return a probability for people, six characters; never 100 or 0 unless it is."""
+def chance(share: float) -> str:
+    """Return a probability for people; never 100 or 0 percent unless it is."""
     text = f"{share:.1%}"
     if text == "100.0%" and share < 1:
-        text = ">99.9%"
-    elif text == "0.0%" and share > 0:
-        text = "<0.1%"
-    return text.rjust(6)
+        return ">99.9%"
+    return "<0.1%" if text == "0.0%" and share > 0 else text
+
+
+def percent(share: float) -> str:
+    """Return `chance` for a column, six characters."""
+    return chance(share).rjust(6)
 
 
 def printable(path: Path | str) -> str:

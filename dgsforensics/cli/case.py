@@ -109,7 +109,7 @@ def show(case: CaseFile = None, debug: Debug = False) -> None:
     from dgsforensics.case.decisions import Log, standing
     from dgsforensics.case.store import Case
     from dgsforensics.review.session import Review
-    from dgsforensics.wording import listed, percent
+    from dgsforensics.wording import chance, listed
 
     path = location.find(case)
     with Case.open(path) as opened:
@@ -131,7 +131,7 @@ def show(case: CaseFile = None, debug: Debug = False) -> None:
         ended = "-" if scan.finished is None else scan.finished.isoformat()[11:16]
         detector = f"{made.model} {made.model_sha256[:_DIGITS]}"
         began = scan.started.isoformat()[:16].replace("T", " ")
-        threshold = percent(made.threshold).strip()
+        threshold = chance(made.threshold)
         rows.append([str(scan.id), began, ended, detector, threshold, made.tool_version])
     output.table(rows)
 

@@ -12,8 +12,10 @@ from dgsforensics.cli.options import (
     BackboneWeights,
     Debug,
     Device,
+    Fpr,
     Model,
     Quiet,
+    Threshold,
     configure_logging,
     interruptible,
 )
@@ -34,24 +36,8 @@ def inspect(
     model: Model = None,
     backbone_weights: BackboneWeights = None,
     device: Device = DeviceName.AUTO,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            envvar="DGSF_THRESHOLD",
-            metavar="P",
-            help="Flag from this probability, 0 to 1.",
-            show_default="that of --fpr",
-        ),
-    ] = None,
-    fpr: Annotated[
-        float | None,
-        typer.Option(
-            envvar="DGSF_FPR",
-            metavar="RATE",
-            help="Flag at this false-positive rate, as calibrated.",
-            show_default="0.01, or the least the calibration supports",
-        ),
-    ] = None,
+    threshold: Threshold = None,
+    fpr: Fpr = None,
     case: Annotated[
         Path | None,
         typer.Option(

@@ -1,6 +1,5 @@
 """What the commands have in common: options, exit codes, interruption, logging."""
 
-import getpass
 import logging
 import sys
 from collections.abc import Iterator
@@ -53,6 +52,24 @@ Model = Annotated[
     ),
 ]
 Device = Annotated[DeviceName, typer.Option(envvar="DGSF_DEVICE", help="Where the model runs.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        envvar="DGSF_THRESHOLD",
+        metavar="P",
+        help="Flag from this probability, 0 to 1.",
+        show_default="that of --fpr",
+    ),
+]
+Fpr = Annotated[
+    float | None,
+    typer.Option(
+        envvar="DGSF_FPR",
+        metavar="RATE",
+        help="Flag at this false-positive rate, as calibrated.",
+        show_default="0.01, or the least the calibration supports",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -97,13 +114,13 @@ Reviewer = Annotated[
 
 def signature(reviewer: str | None) -> str:
     """Return the name that labels are signed with."""
-    try:
-        name = (getpass.getuser() if reviewer is None else reviewer).strip()
-    except (OSError, KeyError, ImportError) as error:  # which of them is up to the version
-        raise UsageError(
-            "there is no login name to sign the labels with", "give --reviewer"
-        ) from error
-    if not name:
+    if reviewer is None:
+        from dgsforensics.scan.surroundings import login_name
+
+        reviewer = login_name()
+    if reviewer is None:
+        raise UsageError("there is no login name to sign the labels with", "give --reviewer")
+    if not (name := reviewer.strip()):
         raise UsageError("--reviewer: a label needs a name")
     return name
 

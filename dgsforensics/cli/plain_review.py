@@ -110,7 +110,7 @@ def _line(review: Review, items: list[Item], place: int) -> str:
     """Return one image in a sentence."""
     item = items[place]
     chance = item.probability
-    score = "" if chance is None else f", probability {wording.percent(chance).strip()}"
+    score = "" if chance is None else f", probability {wording.chance(chance)}"
     label = review.judgement(item)
     said = f", labelled {label}" if label else ", no label"
     note = f", note: {printable(review.note_of(item))}" if review.note_of(item) else ""

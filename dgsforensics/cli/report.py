@@ -59,11 +59,11 @@ def report(
     wanted = {name: path for name, path in named.items() if path is not None}
     _check(wanted, force)
 
-    from datetime import UTC, datetime
     from importlib.metadata import version
 
     from dgsforensics import console
     from dgsforensics.case import location
+    from dgsforensics.case.recording import now
     from dgsforensics.case.store import Case
     from dgsforensics.cli import output
     from dgsforensics.report import facts
@@ -71,7 +71,7 @@ def report(
 
     if pdf is not None:
         printer.browser()  # to be missed before the work, not after it
-    made = datetime.now(UTC).isoformat(timespec="seconds")
+    made = now()
     with Case.open(location.find(case)) as opened:
         found = facts.gather(opened, version("dgsforensics"), made)
     if not quiet:
@@ -120,10 +120,8 @@ def _contents(found: "CaseReport", names: list[str]) -> dict[str, bytes]:
 
 def _save(name: str, content: bytes, path: Path, force: bool) -> None:
     """Write a file whole or not at all."""
-    target = Path(os.path.realpath(path))
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        atomic.write(content, target, part, replace=force)
+        atomic.save(content, path, replace=force)
     except FileExistsError as error:
         raise UsageError(f"--{name}: {path} is there already", "--force overwrites it") from error
     except OSError as error:

@@ -11,8 +11,10 @@ from dgsforensics.cli.options import (
     Batch,
     Debug,
     Device,
+    Fpr,
     Model,
     Quiet,
+    Threshold,
     Verbose,
     Workers,
     command_line,
@@ -44,24 +46,8 @@ def scan(
     device: Device = DeviceName.AUTO,
     batch: Batch = None,
     workers: Workers = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            envvar="DGSF_THRESHOLD",
-            metavar="P",
-            help="Flag from this probability, 0 to 1.",
-            show_default="that of --fpr",
-        ),
-    ] = None,
-    fpr: Annotated[
-        float | None,
-        typer.Option(
-            envvar="DGSF_FPR",
-            metavar="RATE",
-            help="Flag at this false-positive rate, as calibrated.",
-            show_default="0.01, or the least the calibration supports",
-        ),
-    ] = None,
+    threshold: Threshold = None,
+    fpr: Fpr = None,
     only: Annotated[
         list[Pick] | None,
         typer.Option(

@@ -28,11 +28,11 @@ def seal(
     later that nothing was changed.
     """
     configure_logging(debug=debug)
-    from datetime import UTC, datetime
     from importlib.metadata import version
 
     from dgsforensics import console
     from dgsforensics.case import location
+    from dgsforensics.case.recording import now
     from dgsforensics.case.store import Case
     from dgsforensics.report import facts
     from dgsforensics.report import seal as sealing
@@ -41,7 +41,7 @@ def seal(
         raise UsageError(
             f"--out: {out} is there already, or lies in no folder", "name one that is not there yet"
         )
-    made = datetime.now(UTC).isoformat(timespec="seconds")
+    made = now()
     try:
         with Case.open(location.find(case)) as opened:
             report = facts.gather(opened, version("dgsforensics"), made)

@@ -9,11 +9,12 @@ from dgsforensics.provenance.strength import strength
 from dgsforensics.records import Failure, Prediction
 from dgsforensics.report.document import SCHEMA, claim_fields
 from dgsforensics.report.inspection import InspectedFiles, Inspection
-from dgsforensics.report.statements import ALWAYS, NOT_CHECKED, moment, score
+from dgsforensics.report.statements import ALWAYS, NOT_CHECKED, moment
 from dgsforensics.report.structure import FileStructure
 from dgsforensics.review import phrases
 from dgsforensics.scan.output import RunInfo, fields_of
 from dgsforensics.tables import to_json
+from dgsforensics.wording import chance
 
 LIKE_THUMBNAIL = 12
 """Bits of its fingerprint in which a thumbnail may differ from the picture it was made of."""
@@ -85,9 +86,9 @@ def _of_all(found: InspectedFiles) -> Iterator[tuple[str, Sequence[Line]]]:
 
 def _score(row: Prediction, run: RunInfo) -> Iterator[Line]:
     yield "verdict", str(row.verdict)
-    yield "score", f"{score(row.probability)} (logit {row.logit:.4f})"
-    band = f", inconclusive from {score(run.lower)}" if run.lower < run.threshold else ""
-    yield "thresholds", f"flagged from {score(run.threshold)}{band}"
+    yield "score", f"{chance(row.probability)} (logit {row.logit:.4f})"
+    band = f", inconclusive from {chance(run.lower)}" if run.lower < run.threshold else ""
+    yield "thresholds", f"flagged from {chance(run.threshold)}{band}"
     yield "chosen by", run.threshold_origin
     yield "detector", f"{run.model}, preprocessing {run.preprocessing}"
     yield "SHA-256 of it", run.model_sha256
@@ -100,13 +101,10 @@ def _score(row: Prediction, run: RunInfo) -> Iterator[Line]:
 
 def _scale(row: Prediction, run: RunInfo) -> list[Line]:
     """Return the scale from 0 to 100 percent, and below it where the score stands."""
-    places = [(column + 0.5) / _WIDTH for column in range(_WIDTH)]
-    drawn = "".join(
-        "#" if place >= run.threshold else "=" if place >= run.lower else "-" for place in places
-    )
+    drawn = "".join(phrases.zones(_WIDTH, run.lower, run.threshold, "-=#"))
     column = min(_WIDTH - 1, int(row.probability * _WIDTH))
     legend = "- not flagged  = inconclusive  # flagged"
-    mark = f"{'':{3 + column}}^ {score(row.probability)}"
+    mark = f"{'':{3 + column}}^ {chance(row.probability)}"
     return [("scale", f"0% {drawn} 100%"), ("", mark), ("", legend)]
 
 

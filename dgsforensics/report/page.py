@@ -11,7 +11,7 @@ from dgsforensics.records import Status, Verdict
 from dgsforensics.report import statements
 from dgsforensics.report.facts import Attention, CaseReport, ReportImage
 from dgsforensics.report.thumbnails import MAX_THUMBNAILS, TOO_MANY, Thumbnail, thumbnail
-from dgsforensics.wording import listed
+from dgsforensics.wording import chance, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,5 +131,5 @@ def _scale(image: ReportImage) -> _ScoreScale | None:
         lower=f"{100 * lower:.2f}",
         upper=f"{100 * upper:.2f}",
         band=f"{100 * (upper - lower):.2f}",
-        said=f"score {statements.score(image.probability)}; {said}",
+        said=f"score {chance(image.probability)}; {said}",
     )

@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 from dgsforensics.records import Status, Verdict
 from dgsforensics.report.facts import CaseReport, ReportImage, ReportScan
-from dgsforensics.report.statements import ALWAYS, score
+from dgsforensics.report.statements import ALWAYS
 from dgsforensics.tables import to_json
-from dgsforensics.wording import printable
+from dgsforensics.wording import chance, printable
 
 MAX_RESULTS = 25_000
 """In one run; GitHub takes no more."""
@@ -70,12 +70,12 @@ def _messages(image: ReportImage) -> Iterator[tuple[str, str]]:
         case Verdict.FLAGGED | Verdict.INCONCLUSIVE:
             assert image.scale is not None and image.probability is not None
             thresholds = image.scale.thresholds
-            upper = score(image.scale.calibration.probability(thresholds.upper))
+            upper = chance(image.scale.calibration.probability(thresholds.upper))
             limits = f" Limits: {reason}." if image.row.reason else ""
             flagged = image.kind == Verdict.FLAGGED
             yield (
                 "DGS001" if flagged else "DGS002",
-                f"{str(image.kind).capitalize()}: score {score(image.probability)}, flagged from "
+                f"{str(image.kind).capitalize()}: score {chance(image.probability)}, flagged from "
                 f"{upper} ({printable(thresholds.origin)}).{limits} {ALWAYS[0]}",
             )
         case Status.UNREADABLE:

@@ -10,7 +10,7 @@ from dgsforensics.provenance.strength import strength
 from dgsforensics.report.facts import CaseReport, ReportImage, ReportScan
 from dgsforensics.review import phrases
 from dgsforensics.review.scale import Scale
-from dgsforensics.wording import counted, listed, percent, rate
+from dgsforensics.wording import chance, counted, listed, rate
 
 NOT_RECORDED = "not recorded"
 NOT_CHECKED = (
@@ -35,11 +35,6 @@ Fact = tuple[str, str]
 
 def _said(value: object) -> str:
     return NOT_RECORDED if value is None or value == "" else str(value)
-
-
-def score(share: float) -> str:
-    """Return a probability in percent."""
-    return percent(share).strip()
 
 
 def moment(time: str | None) -> str:
@@ -118,7 +113,7 @@ def of_scan(scan: ReportScan) -> Iterator[Fact]:
         yield "as logits", f"{thresholds.upper:.4f} and {thresholds.lower:.4f}"
     yield "false-positive rate asked for", "none" if options.fpr is None else rate(options.fpr)
     chosen = options.probability
-    yield "threshold asked for", "none" if chosen is None else score(chosen)
+    yield "threshold asked for", "none" if chosen is None else chance(chosen)
     yield from _circumstances(made.circumstances)
     yield "device asked for", _said(options.device)
     yield "model ran on", _ran_on(scan)
@@ -146,9 +141,9 @@ def _ran_on(scan: ReportScan) -> str:
 
 def limits_of(calibration: Calibration, thresholds: Thresholds) -> str:
     """Return from where on images are flagged and inconclusive."""
-    said = f"flagged from {score(calibration.probability(thresholds.upper))}"
+    said = f"flagged from {chance(calibration.probability(thresholds.upper))}"
     if thresholds.lower < thresholds.upper:
-        said += f", inconclusive from {score(calibration.probability(thresholds.lower))}"
+        said += f", inconclusive from {chance(calibration.probability(thresholds.lower))}"
     return said
 
 
@@ -188,7 +183,7 @@ def of_image(image: ReportImage) -> Iterator[Fact]:
             yield "with the same weights in the detector file", made.model_sha256
     yield "in scan", str(image.row.scan_id)
     for other in image.others:
-        probability = NOT_RECORDED if other.probability is None else score(other.probability)
+        probability = NOT_RECORDED if other.probability is None else chance(other.probability)
         verdict = other.verdict or f"verdict {NOT_RECORDED}"
         yield f"score by {other}", f"{verdict}, score {probability}, logit {other.logit:.4f}"
 

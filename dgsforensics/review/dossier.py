@@ -6,7 +6,7 @@ from dgsforensics.judgements import Decision
 from dgsforensics.review import phrases
 from dgsforensics.review.item import Item
 from dgsforensics.review.session import Review
-from dgsforensics.wording import percent, printable
+from dgsforensics.wording import chance, printable
 
 Similar = tuple[Item, int] | None
 """The near-duplicate that looks most alike, and in how many of 64 bits it differs."""
@@ -64,10 +64,10 @@ def _score(item: Item) -> _Lines:
         return [("", full), ("because:", item.row.reason)]
     probability = scale.calibration.probability
     upper, lower = scale.thresholds.upper, scale.thresholds.lower
-    band = f"; inconclusive from {_percent(probability(lower))}" if lower < upper else ""
+    band = f"; inconclusive from {chance(probability(lower))}" if lower < upper else ""
     return [
-        ("", f"{full}, probability {_percent(shown.probability)}, logit {shown.logit:.3f}"),
-        ("flagged from", f"{_percent(shown.threshold)}{band}"),
+        ("", f"{full}, probability {chance(shown.probability)}, logit {shown.logit:.3f}"),
+        ("flagged from", f"{chance(shown.threshold)}{band}"),
     ]
 
 
@@ -101,10 +101,6 @@ def _decision(decision: Decision) -> tuple[str, str]:
     when = decision.time[:16].replace("T", " ")
     note = f": {decision.note}" if decision.note else ""
     return f"{decision.reviewer}, {when} UTC:", f"{label}{note}"
-
-
-def _percent(share: float) -> str:
-    return percent(share).strip()
 
 
 def _bytes(count: int | None) -> str | None:

@@ -261,10 +261,8 @@ def as_csv(labels: Sequence[dict[str, Any]]) -> bytes:
 
 def save(content: bytes, file: Path, *, force: bool) -> None:
     """Write a file whole or not at all, onto one that is there only by `force`; `UsageError`."""
-    target = Path(os.path.realpath(file))
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        atomic.write(content, target, part, replace=force)
+        atomic.save(content, file, replace=force)
     except FileExistsError as error:
         raise UsageError(f"{file} is there already", "--force replaces it") from error
     except (OSError, ValueError) as error:

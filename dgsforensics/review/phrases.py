@@ -34,10 +34,16 @@ def scale(item: Item, width: int) -> str:
     probability = made.calibration.probability
     lower, upper = (probability(cut) for cut in (made.thresholds.lower, made.thresholds.upper))
     # A cell is as its middle is, but a zone in which the score lies is never without a cell.
-    places = [(cell + 0.5) / cells for cell in range(cells)]
-    line = ["░" if p < lower else "▒" if p < upper else "▓" for p in places]
+    line = zones(cells, lower, upper, "░▒▓")
     line[min(cells - 1, int(shown.probability * cells))] = "●"
     return f"0 {''.join(line)} 100%"
+
+
+def zones(cells: int, lower: float, upper: float, signs: str) -> list[str]:
+    """Return a scale from 0 to 1 in cells: by their middles below `lower`, below `upper`, beyond,
+    each with its sign."""
+    middles = ((cell + 0.5) / cells for cell in range(cells))
+    return [signs[(place >= lower) + (place >= upper)] for place in middles]
 
 
 def label(review: Review, item: Item) -> str:

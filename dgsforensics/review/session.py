@@ -19,7 +19,7 @@ from dgsforensics.records import CaseRow
 from dgsforensics.review.history import History, Pair, State
 from dgsforensics.review.item import Item
 from dgsforensics.review.scale import Scale
-from dgsforensics.wording import percent
+from dgsforensics.wording import chance
 
 
 class Review:
@@ -77,7 +77,7 @@ class Review:
         if not self._scales:
             return ""
         scale = self._scales[max(self._scales)]
-        return f"flagged from {percent(scale.scan.settings.threshold).strip()}"
+        return f"flagged from {chance(scale.scan.settings.threshold)}"
 
     def copies(self, sha256: str) -> Sequence[Item]:
         """Return the files with this content."""

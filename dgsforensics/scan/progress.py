@@ -19,7 +19,7 @@ from rich.text import Text
 from dgsforensics.console import console
 from dgsforensics.records import LeftOutFile, ScanSummary
 from dgsforensics.scan.output import RunInfo
-from dgsforensics.wording import counted, listed, percent, printable
+from dgsforensics.wording import chance, counted, listed, printable
 
 
 class _Rate(ProgressColumn):
@@ -71,11 +71,11 @@ def header(run: RunInfo, files: int, settings: Sequence[str] = (), *, verbose: b
 
     `settings` are those that no flag asked for, each with where it comes from.
     """
-    band = f", inconclusive from {_percent(run.lower)}" if run.lower < run.threshold else ""
+    band = f", inconclusive from {chance(run.lower)}" if run.lower < run.threshold else ""
     measured = "" if run.calibrated else ", not calibrated"
     console().print(
         f"{counted(files, 'file')} · {printable(run.model)} · "
-        f"flagged from {_percent(run.threshold)}{band}{measured}"
+        f"flagged from {chance(run.threshold)}{band}{measured}"
     )
     if settings:
         console().print(f"settings: {', '.join(settings)}")
@@ -138,7 +138,3 @@ def next_steps(counts: ScanSummary, target: str | None) -> None:
         )
     if counts.flagged or counts.inconclusive:
         console().print("A score is a signal, not proof.", style="dim")
-
-
-def _percent(share: float) -> str:
-    return percent(share).strip()

@@ -16,7 +16,7 @@ def gather(command: Sequence[str]) -> Circumstances:
     return Circumstances(
         command=tuple(command),
         folder=_folder(),
-        operator=_operator(),
+        operator=login_name(),
         host=platform.node(),
         system=platform.platform(),
     )
@@ -29,7 +29,8 @@ def _folder() -> str:
         return ""
 
 
-def _operator() -> str | None:
+def login_name() -> str | None:
+    """Return who is logged in; None where the system has no name for them."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # which of them is up to the version

@@ -202,5 +202,5 @@ class Viewer(Vertical, can_focus=False):
 
 
 def _caption(item: Item) -> str:
-    score = "" if item.probability is None else wording.percent(item.probability).strip() + " "
+    score = "" if item.probability is None else wording.chance(item.probability) + " "
     return f"{score}{item.path.name}"
